@@ -1,0 +1,20 @@
+//! imgbuild builds container images from layer specs and ships them, without a daemon and without root.
+//!
+//! Data goes one way through the rooms, and imports go down only (`tests/it/imports.rs` checks it):
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | 6 | [`cli`], [`settings`] |
+//! | 5 | [`report`] |
+//! | 4 | [`spec`] |
+//! | 3 | [`recipe`], [`graph`], [`solve`], [`image`], [`output`] |
+//! | 2 | [`rootfs`] |
+//! | 1 | [`context`], [`layer`], [`store`], [`registry`] |
+//! | 0 | [`oci`], [`event`], [`error`], [`source`] |
+//!
+//! `docs/architecture.md` is the longer map.
+
+pub mod error;
+pub mod event;
+pub mod oci;
+pub mod source;
