@@ -18,3 +18,4 @@ pub mod error;
 pub mod event;
 pub mod oci;
 pub mod source;
+pub mod store;

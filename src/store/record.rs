@@ -1,0 +1,68 @@
+//! Records: what a computation gave, by the digest of its key.
+
+use std::{fs, io, io::Write, path::PathBuf};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Store, StoreError};
+use crate::oci::{Digest, canonical};
+
+/// A kind of record. The number in a bucket's name is the version of its format: a reader of another version does not
+/// find what it would misread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bucket {
+    /// Key of a layer step → its layer.
+    Layers,
+    /// The name of a step across builds → the blob of its last layer.
+    Lineage,
+    /// Digest of a layer's blob → where its parts are, for reuse.
+    Chunks,
+    /// Key of a tar → its entries.
+    Indices,
+    /// The digest of a blob that the store does not have → the repository that has it.
+    Remote,
+}
+
+impl Bucket {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Layers => "layers-1",
+            Self::Lineage => "lineage-1",
+            Self::Chunks => "chunks-1",
+            Self::Indices => "indices-1",
+            Self::Remote => "remote-1",
+        }
+    }
+}
+
+impl Store {
+    /// Where a record is or would be, for formats that are not JSON.
+    pub fn record_path(&self, bucket: Bucket, key: &Digest) -> PathBuf {
+        self.root().join("records").join(bucket.folder()).join(key.hex())
+    }
+
+    /// Reads a record. A damaged one counts as absent: everything in records can be computed again.
+    pub fn record<T: DeserializeOwned>(&self, bucket: Bucket, key: &Digest) -> Result<Option<T>, StoreError> {
+        let path = self.record_path(bucket, key);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("read", path)(error)),
+        }
+    }
+
+    /// Writes a record, in place of an older one.
+    pub fn put_record<T: Serialize>(
+        &self,
+        bucket: Bucket,
+        key: &Digest,
+        record: &T,
+    ) -> Result<(), StoreError> {
+        let mut temporary = self.temporary()?;
+        temporary
+            .file()
+            .write_all(&canonical(record))
+            .map_err(StoreError::io("write", temporary.path().to_owned()))?;
+        temporary.keep(&self.record_path(bucket, key), false)
+    }
+}

@@ -1,0 +1,129 @@
+//! Temporary files, one folder a process, cleared away after crashes.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::StoreError;
+
+/// This process's folder below `tmp/`. Its lock file is locked as long as the process lives; the kernel lets go of it
+/// however the process ends.
+#[derive(Debug)]
+pub(super) struct Session {
+    folder: PathBuf,
+    _lock: File,
+    next: AtomicU64,
+}
+
+impl Session {
+    pub(super) fn begin(tmp: &Path) -> Result<Self, StoreError> {
+        // Held shared while a folder is made and locked, exclusively while dead folders are looked for: so a folder
+        // that is not locked yet is never taken for a dead one.
+        let gate_path = tmp.join("gate");
+        let gate = lock_file(&gate_path)?;
+        if gate.try_lock().is_ok() {
+            sweep(tmp);
+        }
+        gate.unlock().and_then(|()| gate.lock_shared()).map_err(StoreError::io("lock", &gate_path))?;
+        let folder = tempfile::Builder::new()
+            .prefix("s")
+            .tempdir_in(tmp)
+            .map_err(StoreError::io("create a folder in", tmp))?
+            .keep();
+        let lock_path = folder.join("lock");
+        let lock = lock_file(&lock_path)?;
+        lock.lock().map_err(StoreError::io("lock", &lock_path))?;
+        Ok(Self { folder, _lock: lock, next: AtomicU64::new(0) })
+    }
+
+    pub(super) fn file(&self) -> Result<Temporary, StoreError> {
+        let path = self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(StoreError::io("create", &path))?;
+        Ok(Temporary { file, path, kept: false })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // What is left behind here is swept by the next process.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(StoreError::io("open", path))
+}
+
+/// Removes the folders whose process is gone. Failures are left to the next process: this is only about space.
+fn sweep(tmp: &Path) {
+    for entry in fs::read_dir(tmp).into_iter().flatten().flatten() {
+        let folder = entry.path();
+        if !folder.is_dir() {
+            continue;
+        }
+        let alive = File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
+        if !alive {
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// A file that nobody else sees yet.
+#[derive(Debug)]
+pub struct Temporary {
+    file: File,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Temporary {
+    /// The open file.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Where it is for now.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its final name, in place of what may be there. With `sync`, it is on disk before it is seen:
+    /// for content that cannot be made again.
+    pub fn keep(mut self, target: &Path, sync: bool) -> Result<(), StoreError> {
+        if sync {
+            self.file.sync_all().map_err(StoreError::io("sync", &self.path))?;
+        }
+        match fs::rename(&self.path, target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(parent) = target.parent() {
+                    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+                }
+                fs::rename(&self.path, target).map_err(StoreError::io("rename a file to", target))?;
+            }
+            other => other.map_err(StoreError::io("rename a file to", target))?,
+        }
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

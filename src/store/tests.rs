@@ -1,0 +1,48 @@
+//! What the store does with damage and with lies.
+
+use std::fs;
+
+use super::*;
+use crate::oci::Descriptor;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(home.path()).unwrap();
+    (home, store)
+}
+
+#[test]
+fn a_wrong_size_does_not_remove_a_blob() {
+    let (_home, store) = store();
+    let digest = store.put_blob(b"content").unwrap();
+    assert!(!store.has_blob(&Descriptor::new("a/b", digest, 3)));
+    assert!(store.has_blob(&Descriptor::new("a/b", digest, 7)));
+}
+
+#[test]
+fn damaged_blobs_heal() {
+    let (_home, store) = store();
+    let digest = store.put_blob(b"content").unwrap();
+    let damage = || fs::write(store.blob_path(&digest), b"damaged").unwrap();
+    damage();
+    store.put_blob(b"content").unwrap();
+    let mut copy = Vec::new();
+    store.copy_blob(&digest, &mut copy).unwrap();
+    assert_eq!(copy, b"content");
+    damage();
+    let Err(CopyError::Store(error)) = store.copy_blob(&digest, &mut Vec::new()) else { panic!("an error") };
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.hints()[0].contains("build again"));
+    assert!(!store.blob_path(&digest).exists());
+}
+
+#[test]
+fn only_images_that_are_here_get_names() {
+    let (_home, store) = store();
+    let name = "app:1".parse().unwrap();
+    let image = Descriptor::of("a/b", b"manifest");
+    assert!(store.name_image(&name, &image).is_err());
+    store.put_blob(b"manifest").unwrap();
+    store.name_image(&name, &image).unwrap();
+    assert_eq!(store.named_image(&name).unwrap(), Some(image));
+}
