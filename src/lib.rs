@@ -16,6 +16,7 @@
 
 pub mod error;
 pub mod event;
+pub mod layer;
 pub mod oci;
 pub mod source;
 pub mod store;
