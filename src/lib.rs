@@ -14,6 +14,7 @@
 //!
 //! `docs/architecture.md` is the longer map.
 
+pub mod context;
 pub mod error;
 pub mod event;
 pub mod layer;
