@@ -19,5 +19,6 @@ pub mod error;
 pub mod event;
 pub mod layer;
 pub mod oci;
+pub mod registry;
 pub mod source;
 pub mod store;

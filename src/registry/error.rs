@@ -1,0 +1,296 @@
+//! What goes wrong with registries.
+
+use std::{path::PathBuf, time::Duration};
+
+use reqwest::StatusCode;
+
+use super::CredentialError;
+use crate::{
+    error::{Explain, Kind},
+    oci::Digest,
+    store::StoreError,
+};
+
+/// What went wrong. `action` says what was tried and on what, as in `push the blob sha256:… to ghcr.io/me/app`.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A setting is wrong.
+    #[error("{0}")]
+    Settings(String),
+    /// The registry or its token server does not let us.
+    #[error("failed to {action}: {answer} (identified by {credential})")]
+    Denied {
+        /// What was tried.
+        action: String,
+        /// Status and message.
+        answer: String,
+        /// Where the credential came from, in words.
+        credential: String,
+        /// The registry.
+        registry: String,
+    },
+    /// What was asked for is not there.
+    #[error("failed to {action}: {answer}")]
+    NotFound {
+        /// What was tried.
+        action: String,
+        /// Status and message.
+        answer: String,
+        /// The registry.
+        registry: String,
+    },
+    /// There were too many requests, and waiting did not help or would take too long.
+    #[error("failed to {action}: {answer}")]
+    RateLimited {
+        /// What was tried.
+        action: String,
+        /// Status and message.
+        answer: String,
+        /// How long the registry asks to wait.
+        after: Option<Duration>,
+        /// Where the credential came from, in words.
+        credential: String,
+        /// The registry.
+        registry: String,
+    },
+    /// The tag exists and may not be moved.
+    #[error("failed to {action}: {answer}")]
+    Conflict {
+        /// What was tried.
+        action: String,
+        /// Status and message.
+        answer: String,
+    },
+    /// Another status than expected, after retries.
+    #[error("failed to {action}: {answer}")]
+    Status {
+        /// What was tried.
+        action: String,
+        /// The status.
+        status: StatusCode,
+        /// Status and message.
+        answer: String,
+    },
+    /// There is no host of this name. Trying again does not help.
+    #[error("failed to {action}: there is no host of that name")]
+    UnknownHost {
+        /// What was tried.
+        action: String,
+    },
+    /// No connection, or it broke, after retries.
+    #[error("failed to {action}: {problem}")]
+    Transport {
+        /// What was tried.
+        action: String,
+        /// What happened, causes included.
+        problem: String,
+    },
+    /// The server's certificate is not to be trusted. Trying again does not help.
+    #[error("failed to {action}: {problem}")]
+    Untrusted {
+        /// What was tried.
+        action: String,
+        /// What is wrong with the certificate.
+        problem: String,
+    },
+    /// The registry breaks the protocol.
+    #[error("failed to {action}: {problem}")]
+    Protocol {
+        /// What was tried.
+        action: String,
+        /// What it did.
+        problem: String,
+    },
+    /// Content is not what its digest says.
+    #[error("failed to {action}: the digest should be {expected} but is {found}")]
+    Mismatch {
+        /// What was tried.
+        action: String,
+        /// The digest that was promised.
+        expected: Box<Digest>,
+        /// The digest of what came.
+        found: Box<Digest>,
+    },
+    /// A source of credentials is broken.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+    /// The local store failed.
+    #[error(transparent)]
+    Store(Box<StoreError>),
+    /// A local file failed.
+    #[error("failed to read {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The program itself failed.
+    #[error("failed to {action}: a worker stopped")]
+    Worker {
+        /// What was tried.
+        action: String,
+    },
+}
+
+impl Explain for RegistryError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Settings(_) => Kind::Input,
+            Self::Denied { .. } => Kind::Denied,
+            Self::Credentials(CredentialError::Read { source, .. }) => Kind::of_io(source),
+            Self::Credentials(_) => Kind::Input,
+            Self::NotFound { .. } => Kind::NotFound,
+            Self::RateLimited { .. } => Kind::RateLimited,
+            Self::Conflict { .. } => Kind::Conflict,
+            Self::Status { .. }
+            | Self::Transport { .. }
+            | Self::UnknownHost { .. }
+            | Self::Untrusted { .. }
+            | Self::Protocol { .. }
+            | Self::Mismatch { .. } => Kind::Network,
+            Self::Store(error) => error.kind(),
+            Self::File { source, .. } => Kind::of_io(source),
+            Self::Worker { .. } => Kind::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Denied { registry, credential, .. } if credential == NO_CREDENTIALS => {
+                vec![format!("run `{}`, or set {}", login(registry), variables(registry))]
+            }
+            Self::Denied { registry, .. } => vec![
+                "check that the user may do this on the repository, and that the token has not expired"
+                    .into(),
+                format!("`{}` replaces the credential", login(registry)),
+            ],
+            Self::NotFound { registry, .. } if registry.ends_with(".amazonaws.com") => {
+                vec!["this registry makes no repositories by itself: create it first".into()]
+            }
+            Self::RateLimited { registry, credential, after, .. } => {
+                let mut hints = Vec::new();
+                if let Some(after) = after {
+                    hints.push(format!("the registry asks to wait {} s", after.as_secs()));
+                }
+                if credential == NO_CREDENTIALS {
+                    hints.push(format!("users that are logged in have higher limits: `{}`", login(registry)));
+                }
+                hints
+            }
+            Self::UnknownHost { .. } => {
+                vec!["check the name; behind a proxy, set HTTPS_PROXY, or `proxy` in imgbuild.toml".into()]
+            }
+            Self::Conflict { .. } => {
+                vec!["the registry keeps this tag immutable: choose another tag".into()]
+            }
+            Self::Status { status, .. } if *status == StatusCode::PAYLOAD_TOO_LARGE => {
+                vec!["a proxy in front of the registry limits the size of requests".into()]
+            }
+            Self::Mismatch { .. } => {
+                vec!["the content was damaged on its way, or a proxy or mirror serves something else".into()]
+            }
+            Self::Store(error) => error.hints(),
+            Self::Untrusted { .. } => {
+                vec!["add the registry's certificate authority, or allow it as an insecure registry".into()]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The words for a credential that is none.
+pub(super) const NO_CREDENTIALS: &str = "no credentials";
+
+fn login(registry: &str) -> String {
+    if registry == "docker.io" { "docker login".to_owned() } else { format!("docker login {registry}") }
+}
+
+fn variables(registry: &str) -> String {
+    let host: String = registry
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .collect();
+    format!("IMGBUILD_REGISTRY_{host}_USERNAME and IMGBUILD_REGISTRY_{host}_PASSWORD")
+}
+
+impl RegistryError {
+    pub(super) fn mismatch(action: String, expected: Digest, found: Digest) -> Self {
+        Self::Mismatch { action, expected: expected.into(), found: found.into() }
+    }
+}
+
+impl From<StoreError> for RegistryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<RegistryError> for std::io::Error {
+    /// For readers of a [`super::BlobStream`]; the error itself can be had back by downcasting.
+    fn from(error: RegistryError) -> Self {
+        Self::other(error)
+    }
+}
+
+/// The error for a request that got no answer.
+pub(super) fn broken(action: &str, error: reqwest::Error) -> RegistryError {
+    let action = action.to_owned();
+    if is_unknown_host(&error) {
+        RegistryError::UnknownHost { action }
+    } else if is_untrusted(&error) {
+        RegistryError::Untrusted { action, problem: transport_words(error) }
+    } else {
+        RegistryError::Transport { action, problem: transport_words(error) }
+    }
+}
+
+/// Whether the resolver said that there is no such name, which it says for good: it has other words for a failure of
+/// its own. (Those of glibc, musl, and macOS; the error's number is not kept by the standard library.)
+fn is_unknown_host(error: &(dyn std::error::Error + 'static)) -> bool {
+    const WORDS: [&str; 3] =
+        ["Name or service not known", "Name does not resolve", "nodename nor servname provided"];
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if WORDS.iter().any(|words| text.contains(words)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An I/O error hides the error it was made of from its causes.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        if let Some(inner) = inner
+            && is_untrusted(inner)
+        {
+            return true;
+        }
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An error with all its causes, in one line. Query strings, which may hold signatures, are left out.
+pub(super) fn transport_words(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words.push_str(": ");
+            words.push_str(&text);
+        }
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,57 @@
+//! The wire protocol of registries (OCI distribution-spec 1.1 and what real registries make of it): resolving, pulling
+//! and pushing manifests and blobs, and fetching files from the web.
+//!
+//! One HTTP stack and one source of tokens serve every reader and writer:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `client` | the [`Client`], its hosts and their state |
+//! | `host` | a registry as it is reached: scheme, certificates, what was learnt about it |
+//! | `request` | one request with authentication, redirects, retries |
+//! | `challenge`, `token` | what a registry asks for, and the tokens it gets |
+//! | `credentials` | where passwords and identity tokens come from |
+//! | `manifest`, `pull`, `fetch`, `download`, `upload`, `chunks` | what the client can do |
+//! | `policy` | quirks by registry |
+//!
+//! The client is our own and not `oci-client`'s. That one never retries and drops `Retry-After`, panics where no
+//! system certificates are installed and where a registry answers the push of a manifest by digest without a
+//! `Location`, knows one credential for each host, pings before every request of a registry without authentication,
+//! throws a declined mount's upload session away, and uploads in serial chunks of 4 MiB. Two token caches for one host
+//! would be the price of using it for reading alone. Its error envelope is sound and used here, and it serves as the
+//! independent reader in the tests.
+//!
+//! This room knows bytes, digests and descriptors. It does not know what a manifest means, nor the graph.
+
+mod answer;
+mod challenge;
+mod chunks;
+mod client;
+mod credentials;
+mod download;
+mod error;
+mod fetch;
+mod host;
+mod link;
+mod location;
+mod manifest;
+mod policy;
+mod pull;
+mod request;
+mod retry;
+mod secret;
+mod settings;
+mod token;
+mod upload;
+
+pub use client::Client;
+pub use credentials::{Credential, CredentialError, Credentials, Found};
+pub use download::Downloaded;
+pub use error::RegistryError;
+pub use manifest::{Manifested, Published};
+pub use pull::BlobStream;
+pub use secret::Secret;
+pub use settings::{HostSettings, Patience, Proxy, Settings};
+pub use upload::Blob;
+
+/// The result of what this room does.
+pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
