@@ -20,5 +20,6 @@ pub mod event;
 pub mod layer;
 pub mod oci;
 pub mod registry;
+pub mod rootfs;
 pub mod source;
 pub mod store;
