@@ -17,8 +17,10 @@
 pub mod context;
 pub mod error;
 pub mod event;
+pub mod graph;
 pub mod layer;
 pub mod oci;
+pub mod recipe;
 pub mod registry;
 pub mod rootfs;
 pub mod source;
