@@ -1,0 +1,33 @@
+//! Images as a whole: the bases that builds start from, the documents (config, manifest, index) of what was built, and
+//! reading and checking images wherever they are.
+//!
+//! This room does not know stages or steps, nor how layers are made.
+
+mod assemble;
+mod base;
+mod built;
+mod error;
+mod fetch;
+mod finding;
+mod layout;
+mod read;
+mod resolve;
+mod source;
+mod validate;
+mod validate_store;
+
+#[cfg(test)]
+mod tests;
+
+pub use assemble::{ImageStep, Parts, assemble, index};
+pub use base::{Base, BaseLayer, BlobOrigin};
+pub use built::{Built, BuiltImage};
+pub use error::ImageError;
+pub use fetch::{fetch, fetch_layer, origin_of, remember_origin};
+pub use finding::{Finding, Problem, Validation};
+pub use layout::{Layout, LayoutError, REF_NAME};
+pub use read::{ImageDocuments, ImageTree, ReadError, read_document, read_tree};
+pub use resolve::Resolver;
+pub use source::BlobSource;
+pub use validate::Validator;
+pub use validate_store::validate_store;

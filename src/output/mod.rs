@@ -1,0 +1,21 @@
+//! Outputs: what becomes of a built image besides its place in the store.
+//!
+//! Every output takes an image whose documents are in the store. Files get their name when they are finished, so that
+//! an output is there in full or not at all. This room does not know how images are built.
+
+mod archive;
+mod docker;
+mod error;
+mod kind;
+mod layout;
+mod pending;
+mod push;
+mod tree;
+
+pub use docker::{load, write_archive};
+pub use error::OutputError;
+pub use kind::Output;
+pub use layout::{write_layout, write_layout_tar};
+pub use pending::write_file;
+pub use push::Pusher;
+pub use tree::{write_directory, write_tar};
