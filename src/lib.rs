@@ -25,5 +25,6 @@ pub mod output;
 pub mod recipe;
 pub mod registry;
 pub mod rootfs;
+pub mod solve;
 pub mod source;
 pub mod store;

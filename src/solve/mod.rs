@@ -1,0 +1,21 @@
+//! Carrying out the graph: the entries of each node, then the layers of those that are shipped, in parallel.
+//!
+//! A node is done in two parts. First its *entries* are found: what is to be in the layer, with the digest of each
+//! file's content. That is cheap and needs only the entries of the nodes it looks at. Then, for nodes that an image
+//! ships, the *layer* is written, or found by its content key: the digest of its entries.
+//!
+//! This room does not know front ends, terminals or registries' rules.
+
+mod build;
+mod created;
+mod engine;
+mod error;
+mod key;
+mod place;
+mod run;
+mod step;
+
+pub use build::build;
+pub use created::{created, rfc3339};
+pub use engine::{Engine, Options};
+pub use error::StepError;

@@ -1,0 +1,311 @@
+//! One run of a graph: every node once, in parallel as far as they need each other, cancelled together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use tokio::{
+    sync::{OnceCell, Semaphore, SetOnce},
+    task::{JoinSet, spawn_blocking},
+};
+
+use super::{Engine, Options, StepError, key::KeyBuilder, key::layer_key, step};
+use crate::{
+    context::{Context, Ignore},
+    error::Failure,
+    event::{Outcome, Running, Task},
+    graph::{Graph, Node, NodeId, Origin, Tree},
+    image::Base,
+    layer::{self, Compression, Entry, Kind, Layer, write_layer},
+    oci::Digest,
+    recipe::{ContextSource, StepKind},
+    rootfs::{RootfsError, TarIndex},
+    store::Bucket,
+};
+
+/// What a run holds. Shared by the tasks of its nodes.
+pub(super) struct Run {
+    pub(super) engine: Engine,
+    pub(super) graph: Arc<Graph>,
+    pub(super) bases: Vec<Arc<Base>>,
+    pub(super) contexts: BTreeMap<String, Context>,
+    /// The time of files that have none of their own.
+    pub(super) mtime: i64,
+    compression: Compression,
+    no_cache: bool,
+    no_cache_stages: BTreeSet<String>,
+    made: Vec<SetOnce<Arc<Made>>>,
+    limits: Limits,
+    /// Layers under way by content key: two nodes of the same content write one layer.
+    layers: Mutex<HashMap<Digest, Arc<OnceCell<Layer>>>>,
+}
+
+/// How many nodes are worked at at once. A node that waits for others holds nothing.
+struct Limits {
+    /// Finding entries: each holds a thread while it waits for a download, which needs threads of its own.
+    entries: Semaphore,
+    /// Writing layers: each holds chunks in memory, and two are enough to keep the compressing threads busy.
+    layers: Semaphore,
+}
+
+impl Limits {
+    fn new(threads: usize) -> Self {
+        Self { entries: Semaphore::new(32), layers: Semaphore::new((threads / 4).clamp(2, 4)) }
+    }
+}
+
+/// The first part of a node's result.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) entries: Vec<Entry>,
+    index: OnceLock<Arc<TarIndex>>,
+}
+
+impl Made {
+    /// The entries as other steps look at them. Most layers are never looked at, so the index is made on demand.
+    pub(super) fn index(&self) -> Result<Arc<TarIndex>, RootfsError> {
+        if let Some(index) = self.index.get() {
+            return Ok(Arc::clone(index));
+        }
+        let index = Arc::new(step::index_of(&self.entries)?);
+        Ok(Arc::clone(self.index.get_or_init(|| index)))
+    }
+}
+
+impl Run {
+    pub(super) fn new(
+        engine: Engine,
+        graph: Arc<Graph>,
+        bases: Vec<Arc<Base>>,
+        options: &Options,
+    ) -> Result<Arc<Self>, Failure> {
+        // Before anything is done: a build that cannot end well should end at once.
+        if let Some(node) = graph.nodes.iter().find(|node| matches!(node.kind, StepKind::Run(_))) {
+            return Err(StepError::Sandbox.at(node.location.as_ref()));
+        }
+        for stage in &options.no_cache_stages {
+            if !graph.nodes.iter().any(|node| node.stage == *stage) {
+                engine.sink.warn(format!(
+                    "no step is built without the cache: there is no stage {stage:?} in this build"
+                ));
+            }
+        }
+        let contexts = open_contexts(&engine, &graph, options)?;
+        let made = graph.nodes.iter().map(|_| SetOnce::new()).collect();
+        let limits = Limits::new(engine.pool.threads());
+        Ok(Arc::new(Self {
+            engine,
+            graph,
+            bases,
+            contexts,
+            mtime: options.source_date_epoch.unwrap_or(0),
+            compression: options.compression,
+            no_cache: options.no_cache,
+            no_cache_stages: options.no_cache_stages.clone(),
+            made,
+            limits,
+            layers: Mutex::default(),
+        }))
+    }
+
+    /// Carries out all nodes and gives the layers of those that are shipped, by node. On the first failure the others
+    /// are cancelled.
+    pub(super) async fn finish(
+        self: Arc<Self>,
+        ready: Arc<dyn Fn(&Layer) + Send + Sync>,
+    ) -> Result<HashMap<usize, Layer>, Failure> {
+        let mut tasks = JoinSet::new();
+        for id in 0..self.graph.nodes.len() {
+            let (run, ready) = (Arc::clone(&self), Arc::clone(&ready));
+            tasks.spawn(async move {
+                let (outcome, layer) = run.node(NodeId(id)).await?;
+                if let (Outcome::Done, Some(layer)) = (outcome, &layer) {
+                    ready(layer);
+                }
+                Ok::<_, Failure>((id, layer))
+            });
+        }
+        let mut layers = HashMap::new();
+        while let Some(done) = tasks.join_next().await {
+            // Dropping the set on an error cancels the tasks that are left.
+            let (id, layer) = done.map_err(|error| StepError::Worker(error.to_string()))??;
+            layers.extend(layer.map(|layer| (id, layer)));
+        }
+        Ok(layers)
+    }
+
+    pub(super) fn node_of(&self, id: NodeId) -> &Node {
+        &self.graph.nodes[id.0]
+    }
+
+    /// The first part of an earlier node's result. Nodes wait for those that they look at before they begin.
+    pub(super) fn made(&self, id: NodeId) -> Option<&Arc<Made>> {
+        self.made[id.0].get()
+    }
+
+    async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Option<Layer>), Failure> {
+        let node = self.node_of(id);
+        for needed in needed(node) {
+            self.made[needed.0].wait().await;
+        }
+        let (number, of) = node.number;
+        let platform = match &node.platforms[..] {
+            [only] if self.graph.images.len() > 1 => Some(only.clone()),
+            _ => None,
+        };
+        let (stage, name) = (node.stage.clone(), node.name.clone());
+        let permit = self.limits.entries.acquire().await;
+        let task = Arc::new(self.engine.sink.start(Task::Step { stage, platform, number, of, name }, None));
+        let run = Arc::clone(self);
+        let entries = blocking(move || step::entries(&run, id)).await?;
+        drop(permit);
+        let entries = entries.map_err(|error| error.at(node.location.as_ref()))?;
+        let made = Arc::new(Made { entries, index: OnceLock::new() });
+        // Set once: each node has one task.
+        let _ = self.made[id.0].set(Arc::clone(&made));
+        let (outcome, layer) = if node.shipped {
+            let (outcome, layer) = self.layer(id, made, &task).await?;
+            (outcome, Some(layer))
+        } else {
+            (Outcome::Done, None)
+        };
+        let size = layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size));
+        if let Some(task) = Arc::into_inner(task) {
+            task.finish(outcome, size);
+        }
+        Ok((outcome, layer))
+    }
+
+    /// The second part of a node: its layer, from the cache or written now.
+    async fn layer(
+        self: &Arc<Self>,
+        id: NodeId,
+        made: Arc<Made>,
+        task: &Arc<Running>,
+    ) -> Result<(Outcome, Layer), Failure> {
+        let location = self.node_of(id).location.as_ref();
+        let (keyed, compression) = (Arc::clone(&made), self.compression.id());
+        let key =
+            blocking(move || layer_key(&keyed.entries, &compression)).await?.map_err(StepError::Content)?;
+        let cell = Arc::clone(lock(&self.layers).entry(key).or_default());
+        let mut outcome = Outcome::Cached;
+        let layer = cell
+            .get_or_try_init(async || {
+                if let Some(layer) = self.cached(id, &key)? {
+                    return Ok(layer);
+                }
+                outcome = Outcome::Done;
+                let _permit = self.limits.layers.acquire().await;
+                let (run, task) = (Arc::clone(self), Arc::clone(task));
+                let written = blocking(move || run.write(id, &made, &key, &task)).await?;
+                written.map_err(|error| error.at(location))
+            })
+            .await?;
+        Ok((outcome, layer.clone()))
+    }
+
+    fn avoids_cache(&self, id: NodeId) -> bool {
+        self.no_cache || self.no_cache_stages.contains(&self.node_of(id).stage)
+    }
+
+    fn cached(&self, id: NodeId, key: &Digest) -> Result<Option<Layer>, Failure> {
+        if self.avoids_cache(id) {
+            return Ok(None);
+        }
+        let layer = self.engine.store.record::<Layer>(Bucket::Layers, key)?;
+        Ok(layer.filter(|layer| self.engine.store.has_blob(&layer.descriptor)))
+    }
+
+    fn write(&self, id: NodeId, made: &Made, key: &Digest, task: &Running) -> Result<Layer, StepError> {
+        let store = &self.engine.store;
+        let lineage = self.lineage(id);
+        let previous =
+            if self.avoids_cache(id) { None } else { store.record::<Digest>(Bucket::Lineage, &lineage)? };
+        let previous: Vec<Digest> = previous.into_iter().collect();
+        let sizes = made.entries.iter().map(|entry| match &entry.kind {
+            Kind::File(content) => content.size(),
+            _ => 0,
+        });
+        task.expect(sizes.sum());
+        let options =
+            layer::Options { compression: self.compression, previous: &previous, progress: Some(task) };
+        let written = write_layer(store, &self.engine.pool, &made.entries, &options)?;
+        store.put_record(Bucket::Layers, key, &written.layer)?;
+        store.put_record(Bucket::Lineage, &lineage, &written.layer.descriptor.digest)?;
+        Ok(written.layer)
+    }
+
+    /// Names the step across builds, so that its last layer can be found when its content has changed. Only a hint: the
+    /// parts that are reused are known by their content.
+    fn lineage(&self, id: NodeId) -> Digest {
+        let node = self.node_of(id);
+        let mut key = KeyBuilder::new(b"imgbuild lineage 1");
+        for context in self.contexts.values() {
+            key.part(context.root().as_os_str().as_encoded_bytes());
+        }
+        key.part(node.stage.as_bytes());
+        key.part(node.name.as_bytes());
+        for platform in &node.platforms {
+            key.part(platform.to_string().as_bytes());
+        }
+        key.finish()
+    }
+}
+
+/// The nodes whose entries a node looks at.
+fn needed(node: &Node) -> Vec<NodeId> {
+    let trees = node.origins.iter().filter_map(|origin| match origin {
+        Origin::Tree(tree) => Some(tree),
+        Origin::Context(_) => None,
+    });
+    trees.chain([&node.below]).flat_map(|tree: &Tree| tree.nodes.iter().copied()).collect()
+}
+
+/// The build contexts that the graph uses.
+fn open_contexts(
+    engine: &Engine,
+    graph: &Graph,
+    options: &Options,
+) -> Result<BTreeMap<String, Context>, Failure> {
+    let mut contexts = BTreeMap::new();
+    for name in used_contexts(graph) {
+        let Some(ContextSource::Directory(path)) = options.contexts.get(name) else {
+            return Err(StepError::NoContext { name: name.to_owned() }.into());
+        };
+        // An ignore file beside the spec speaks of the main context alone.
+        let beside = options.file.as_deref().filter(|_| name.is_empty());
+        let ignore = Ignore::load(path, beside)?;
+        let context = Context::open(path, ignore, &engine.store, &engine.sink)?;
+        let home = engine.store.root().canonicalize().unwrap_or_else(|_| engine.store.root().to_owned());
+        let inside = home.strip_prefix(context.root()).ok();
+        if inside.is_some_and(|home| !context.ignore().matches(home.as_os_str().as_encoded_bytes())) {
+            engine.sink.warn(format!(
+                "the local store {} lies in the build context and may be copied with it; \
+                 name it in .dockerignore, or set IMGBUILD_HOME to another place",
+                home.display()
+            ));
+        }
+        contexts.insert(name.to_owned(), context);
+    }
+    Ok(contexts)
+}
+
+fn used_contexts(graph: &Graph) -> BTreeSet<&str> {
+    let origins = graph.nodes.iter().flat_map(|node| &node.origins);
+    let contexts = origins.filter_map(|origin| match origin {
+        Origin::Context(name) => Some(name.as_str()),
+        Origin::Tree(_) => None,
+    });
+    contexts.collect()
+}
+
+/// Runs work that blocks (files, hashing) on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StepError> {
+    spawn_blocking(work).await.map_err(|error| StepError::Worker(error.to_string()))
+}
+
+/// Locks, also after a panic of another thread: the maps are never left half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
