@@ -27,4 +27,5 @@ pub mod registry;
 pub mod rootfs;
 pub mod solve;
 pub mod source;
+pub mod spec;
 pub mod store;

@@ -1,0 +1,158 @@
+//! Commands that run in the image.
+
+use std::collections::BTreeMap;
+
+use super::{
+    config::shell_of,
+    stage::{Said, StageBuilder},
+    values,
+};
+use crate::{
+    recipe::{Mount, MountKind, Network, Run, StepKind},
+    source::Diagnostic,
+    spec::{
+        node::shorten,
+        raw::{self, Choice, Command, OneOrMany, Or, Text},
+    },
+};
+
+impl StageBuilder<'_> {
+    pub(super) fn run(&self, step: &raw::RunStep) -> Result<(Said, StepKind), Diagnostic> {
+        let inside = self.inside();
+        // `${…}` in a command is the shell's.
+        let (argv, shown, span) = match inside.scope.pick(&step.run)? {
+            Command::Exec(words, span) if words.is_empty() => {
+                return Err(inside.scope.error(span, "`run` names no command", "empty"));
+            }
+            Command::Exec(words, _) if step.shell.is_some() => {
+                return Err(inside
+                    .scope
+                    .error(&words[0].span, "a list of words is run as it is, without `shell`", "")
+                    .hint("write the command as one line, or remove `shell`"));
+            }
+            Command::Exec(words, span) => {
+                let argv: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
+                let shown = argv.join(" ");
+                (argv, shown, span.clone())
+            }
+            Command::Shell(line) => {
+                let mut argv = match &step.shell {
+                    Some(shell) => inside.strings(shell)?,
+                    None => shell_of(&self.end.config),
+                };
+                argv.push(line.text.clone());
+                (argv, line.text.clone(), line.span.clone())
+            }
+        };
+        let timeout = inside.option(step.timeout.as_ref())?;
+        let run = Run {
+            env: self.run_env(&argv),
+            argv,
+            mounts: self.mounts(step)?,
+            network: match step.network {
+                None | Some(raw::Network::Default) => Network::Default,
+                Some(raw::Network::None) => Network::None,
+                Some(raw::Network::Host) => Network::Host,
+            },
+            timeout: timeout.map(|text| values::duration(&inside.scope, &text)).transpose()?,
+        };
+        let span = inside.scope.first_line(&span);
+        Ok((Said { words: format!("run {}", shorten(&shown)), span }, StepKind::Run(Box::new(run))))
+    }
+
+    /// The arguments as variables. Declared ones are all there; those that every build has only where the command
+    /// names them, so that a command that does not care is the same for every platform.
+    fn run_env(&self, argv: &[String]) -> BTreeMap<String, String> {
+        let args = self.scope().args;
+        let mentioned = |name: &str| argv.iter().any(|word| word.contains(name));
+        let declared = args.declared.iter().map(|(name, value)| (name.as_str(), value));
+        let predefined = args.predefined.iter().map(|(name, value)| (*name, value));
+        predefined
+            .filter(|(name, _)| mentioned(name))
+            .chain(declared)
+            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+            .collect()
+    }
+
+    fn mounts(&self, step: &raw::RunStep) -> Result<Vec<Mount>, Diagnostic> {
+        let mut mounts = Vec::new();
+        for cache in many(step.cache.as_ref()) {
+            let (path, id) = match cache {
+                Or::Short(path) => (path, None),
+                Or::Long(cache) => (&cache.path, cache.id.as_ref()),
+            };
+            mounts.push(Mount { target: self.target(path)?, kind: MountKind::Cache { id: self.some(id)? } });
+        }
+        for bind in many(step.bind.as_ref()) {
+            let from = self.from(bind.from.clone().map(Choice::One).as_ref())?;
+            let source = match &bind.source {
+                Some(source) => self.source(&self.inside().text(source)?, &from)?,
+                None => ".".to_owned(),
+            };
+            mounts.push(Mount { target: self.target(&bind.to)?, kind: MountKind::Bind { from, source } });
+        }
+        for tmpfs in many(step.tmpfs.as_ref()) {
+            let (path, size) = match tmpfs {
+                Or::Short(path) => (path, None),
+                Or::Long(tmpfs) => (&tmpfs.path, tmpfs.size.as_ref()),
+            };
+            let size = match size {
+                Some(size) => Some(values::size(&self.scope(), &self.inside().text(size)?)?),
+                None => None,
+            };
+            mounts.push(Mount { target: self.target(path)?, kind: MountKind::Tmpfs { size } });
+        }
+        for secret in many(step.secrets.as_ref()) {
+            mounts.push(self.secret(secret)?);
+        }
+        mounts.extend(self.agents(step.ssh.as_ref())?);
+        Ok(mounts)
+    }
+
+    fn secret(&self, secret: &Or<Text, raw::Secret>) -> Result<Mount, Diagnostic> {
+        let (id, to, required) = match secret {
+            Or::Short(id) => (id, None, true),
+            Or::Long(secret) => (&secret.id, secret.to.as_ref(), secret.required.unwrap_or(true)),
+        };
+        let name = self.inside().text(id)?;
+        if name.text.is_empty() || name.text.contains(['/', '\0']) || name.text.starts_with('.') {
+            let message = format!("{:?} is not the name of a secret", name.text);
+            return Err(self
+                .scope()
+                .error(&name.span, message, "")
+                .hint("write the ID given with --secret id=ID"));
+        }
+        let target = match to {
+            Some(to) => self.target(to)?,
+            None => format!("/run/secrets/{}", name.text),
+        };
+        Ok(Mount { target, kind: MountKind::Secret { id: name.text, required } })
+    }
+
+    fn agents(&self, ssh: Option<&raw::Ssh>) -> Result<Vec<Mount>, Diagnostic> {
+        let ids = match ssh {
+            None | Some(raw::Ssh::Flag(false)) => Vec::new(),
+            Some(raw::Ssh::Flag(true)) => vec!["default".to_owned()],
+            Some(raw::Ssh::Ids(ids)) => self.inside().strings(&ids.0)?,
+        };
+        // BuildKit's place for agents' sockets, which tools and documents name.
+        let mount = |(number, id)| Mount {
+            target: format!("/run/buildkit/ssh_agent.{number}"),
+            kind: MountKind::Ssh { id },
+        };
+        Ok(ids.into_iter().enumerate().map(mount).collect())
+    }
+
+    /// Where something is mounted.
+    fn target(&self, text: &Text) -> Result<String, Diagnostic> {
+        Ok(self.absolute(&self.inside().text(text)?))
+    }
+
+    fn some(&self, text: Option<&Text>) -> Result<Option<String>, Diagnostic> {
+        text.map(|text| self.inside().text(text).map(|text| text.text)).transpose()
+    }
+}
+
+fn many<T>(list: Option<&OneOrMany<T>>) -> &[T] {
+    list.map(|list| list.0.as_slice()).unwrap_or_default()
+}
