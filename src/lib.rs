@@ -14,6 +14,7 @@
 //!
 //! `docs/architecture.md` is the longer map.
 
+pub mod cli;
 pub mod context;
 pub mod error;
 pub mod event;
@@ -24,7 +25,9 @@ pub mod oci;
 pub mod output;
 pub mod recipe;
 pub mod registry;
+pub mod report;
 pub mod rootfs;
+pub mod settings;
 pub mod solve;
 pub mod source;
 pub mod spec;

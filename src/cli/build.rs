@@ -1,0 +1,196 @@
+//! `imgbuild build`.
+
+use std::{io::IsTerminal, path::Path, sync::Arc};
+
+use clap::Args;
+
+use super::{
+    ExitStatus,
+    engine::engine,
+    outputs::deliver,
+    printer::{HostError, Printer},
+};
+use crate::{
+    error::Failure,
+    event::Sink,
+    image::Built,
+    layer::Layer,
+    oci::Platform,
+    output::{Output, Pusher},
+    recipe::{ContextSource, Frontend},
+    report::{Reporter, Style, seconds},
+    settings::{BuildFlags, BuildSettings, Environment, GlobalSettings, Progress, closest, env},
+    solve::{self, Engine},
+    spec::Spec,
+};
+
+const EXAMPLES: &str = "\
+Builds what it finds in CONTEXT: imgbuild.yaml, else every spec in build-specs/.
+The result is in the local store; --push, --load and --output send it elsewhere.
+
+Examples:
+  imgbuild build                  what is in this directory
+  imgbuild build --platform linux/amd64,linux/arm64 -t ghcr.io/me/app:1.0 --push
+  imgbuild build -f build-specs/web.yaml -o type=oci,dest=web.tar
+  imgbuild build -t app --load    for the local Docker or podman
+  imgbuild build -q               print the digest alone";
+
+/// Build images
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct BuildArgs {
+    #[command(flatten)]
+    flags: BuildFlags,
+}
+
+pub(super) async fn run(
+    args: BuildArgs,
+    global: GlobalSettings,
+    environment: Environment,
+) -> Result<ExitStatus, Failure> {
+    let settings = BuildSettings::resolve(&args.flags, &global, &environment)?;
+    let reporter = Reporter::new(style(&global, &environment));
+    let built = build_all(&settings, &reporter.sink()).await;
+    let took = reporter.elapsed();
+    reporter.finish();
+    let built = built?;
+    for image in &built {
+        if global.quiet {
+            Printer::stdout(&format!("{}\n", image.root().digest))?;
+        } else if global.progress != Progress::Json {
+            let platforms: Vec<_> = image.images.iter().map(|image| image.platform.to_string()).collect();
+            Printer::stderr(&format!("built {} ({})\n", image.root().digest, platforms.join(", ")));
+        }
+    }
+    if !global.quiet && global.progress != Progress::Json {
+        Printer::stderr(&format!("done in {}\n", seconds(took)));
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// How events are shown: bars on a terminal that can draw them, else lines.
+fn style(global: &GlobalSettings, environment: &Environment) -> Style {
+    let stderr = std::io::stderr();
+    let terminal = stderr.is_terminal() && environment.text(env::TERM) != Some("dumb");
+    let colors = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
+    match global.progress {
+        Progress::Auto if terminal => Style::Terminal { colors },
+        Progress::Tty => Style::Terminal { colors },
+        Progress::Auto | Progress::Plain => Style::Plain,
+        Progress::Json => Style::Json,
+        Progress::Quiet => Style::Quiet,
+    }
+}
+
+async fn build_all(settings: &BuildSettings, sink: &Sink) -> Result<Vec<Built>, Failure> {
+    let engine = engine(settings, sink)?;
+    // All before the first is built: a mistake in the last one should not take that long to be told.
+    let specs = settings.specs.iter().map(|path| read_spec(path)).collect::<Result<Vec<_>, _>>()?;
+    warn_of_unknown_arguments(settings, &specs, sink)?;
+    let mut built = Vec::new();
+    for (path, spec) in settings.specs.iter().zip(&specs) {
+        built.push(build_one(&engine, settings, path, spec).await?);
+    }
+    Ok(built)
+}
+
+fn read_spec(path: &Path) -> Result<Spec, Failure> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| HostError::new(format!("read the spec {}", path.display()), error))?;
+    Ok(Spec::from_bytes(&shown(path), &bytes)?)
+}
+
+/// Tells of `--build-arg`s that no spec declares. A warning and not an error, as in BuildKit: scripts give the same
+/// arguments to many builds.
+fn warn_of_unknown_arguments(settings: &BuildSettings, specs: &[Spec], sink: &Sink) -> Result<(), Failure> {
+    let mut declared = Vec::new();
+    for spec in specs {
+        declared.extend(spec.defaults(&settings.request.args)?.args);
+    }
+    for name in settings.request.args.keys() {
+        if is_predefined(name) || declared.contains(name) {
+            continue;
+        }
+        let hint = match closest(name, declared.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None if declared.is_empty() => "no arguments are declared".to_owned(),
+            None => format!("declared are {}", declared.join(", ")),
+        };
+        sink.warn(format!("the build argument {name} is not declared and has no effect; {hint}"));
+    }
+    Ok(())
+}
+
+/// Arguments that need no declaration, and those that other builders give a meaning to (Dockerfile reference,
+/// "Predefined ARGs" and "BuildKit built-in build args").
+fn is_predefined(name: &str) -> bool {
+    const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+    const PLATFORM_PARTS: [&str; 4] = ["PLATFORM", "OS", "ARCH", "VARIANT"];
+    let part = name.strip_prefix("TARGET").or_else(|| name.strip_prefix("BUILD"));
+    PROXIES.contains(&name.to_ascii_uppercase().as_str())
+        || name == "SOURCE_DATE_EPOCH"
+        || name.starts_with("BUILDKIT_")
+        || part.is_some_and(|part| PLATFORM_PARTS.contains(&part))
+}
+
+/// Builds one spec, and does with the image what the settings ask for.
+async fn build_one(
+    engine: &Engine,
+    settings: &BuildSettings,
+    path: &Path,
+    spec: &Spec,
+) -> Result<Built, Failure> {
+    let defaults = spec.defaults(&settings.request.args)?;
+    let names = settings.tags(&defaults)?;
+    let platforms = settings.platforms(&defaults);
+    // What cannot end well should not begin.
+    for output in &settings.outputs {
+        output.check(names.len(), platforms.len())?;
+    }
+    let pusher = settings
+        .outputs
+        .contains(&Output::Registry)
+        .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), engine.sink.clone(), &names));
+    let early = pusher.clone();
+    let ready = Arc::new(move |layer: &Layer| {
+        if let Some(pusher) = &early {
+            pusher.begin(&layer.descriptor);
+        }
+    });
+    let options = options(settings, path, platforms, &engine.sink);
+    let built = solve::build(engine, spec, &options, ready).await?;
+    deliver(engine, settings, &built, &names, pusher.as_ref()).await?;
+    Ok(built)
+}
+
+/// What the engine is asked for.
+fn options(settings: &BuildSettings, file: &Path, platforms: Vec<Platform>, sink: &Sink) -> solve::Options {
+    let request = &settings.request;
+    let created = match request.contexts.get("") {
+        Some(ContextSource::Directory(context)) => solve::created(request.source_date_epoch, context, sink),
+        _ => request.source_date_epoch.unwrap_or(0),
+    };
+    solve::Options {
+        platforms,
+        target: request.target.clone(),
+        args: request.args.clone(),
+        contexts: request.contexts.clone(),
+        file: Some(file.to_owned()),
+        source_date_epoch: request.source_date_epoch,
+        created,
+        labels: settings.image.labels.clone(),
+        annotations: settings.image.annotations.manifest.clone(),
+        index_annotations: settings.image.annotations.index.clone(),
+        compression: settings.compression.resolve(),
+        pull: settings.cache.pull,
+        no_cache: settings.cache.no_cache,
+        no_cache_stages: settings.cache.no_cache_filter.clone(),
+    }
+}
+
+/// The path as the user knows it: relative to where they are, if it is below.
+fn shown(path: &Path) -> String {
+    let current = std::env::current_dir().ok();
+    let relative = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
+    relative.unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,112 @@
+//! The command line: one file for each command, with its arguments, whose comments are its help, and one short
+//! function.
+//!
+//! This room does not know how anything works: it resolves settings, calls one function of a lower room, and shows
+//! what came of it.
+
+mod arguments;
+mod build;
+mod command;
+mod engine;
+mod images;
+mod inspect;
+mod inspect_text;
+mod open;
+mod outputs;
+mod printer;
+mod schema;
+mod validate;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::{arguments::with_command, command::Cli, printer::Printer};
+use crate::{
+    error::Failure,
+    report::render_failure,
+    settings::{ColorChoice, Environment},
+};
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ExitStatus {
+    /// All is well: status 0.
+    Success,
+    /// The command did its work, and what it looked at is not well: status 1.
+    Findings,
+}
+
+/// The status of a process that a signal ended, as shells tell it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let environment = Environment::of_process();
+    let arguments = with_command(std::env::args_os().collect(), &environment);
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output, mistakes to standard error. Nobody reads it: nothing to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.global.color {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&printer::HostError::new("start the threads", error).into()),
+    };
+    // The command runs on another thread: the signals are heard whatever it does.
+    let ended = runtime.block_on(async {
+        let signals = signals();
+        let command = tokio::spawn(cli.run(environment));
+        tokio::select! {
+            ended = command => Ok(ended),
+            status = signals => Err(status),
+        }
+    });
+    // Threads that are busy with a file are not waited for: what they write has no final name yet.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    match ended {
+        Ok(Ok(Ok(ExitStatus::Success))) => ExitCode::SUCCESS,
+        Ok(Ok(Ok(ExitStatus::Findings))) => ExitCode::from(1),
+        Ok(Ok(Err(failure))) => fail(&failure),
+        // The command panicked, and the panic said why.
+        Ok(Err(_)) => ExitCode::from(crate::error::Kind::Internal.exit_code()),
+        Err(status) => ExitCode::from(status),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    Printer::stderr(&render_failure(failure.as_ref()));
+    ExitCode::from(failure.kind().exit_code())
+}
+
+/// Begins to listen for the signals that end the program; what it gives waits for one and tells the exit status.
+fn signals() -> impl Future<Output = u8> {
+    // A signal that cannot be listened for ends the process as it always did.
+    let interrupt = signal(SignalKind::interrupt()).ok();
+    let terminate = signal(SignalKind::terminate()).ok();
+    async {
+        tokio::select! {
+            () = received(interrupt) => INTERRUPTED,
+            () = received(terminate) => TERMINATED,
+        }
+    }
+}
+
+async fn received(signal: Option<Signal>) {
+    match signal {
+        Some(mut signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,166 @@
+//! What becomes of a built image.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::printer::HostError;
+use crate::{
+    error::Failure,
+    event::{Outcome, Task},
+    image::{BlobOrigin, Built, BuiltImage, fetch, remember_origin},
+    oci::{Descriptor, Digest, Platform, Reference},
+    output::{self, Output, Pusher},
+    settings::BuildSettings,
+    solve::Engine,
+};
+
+/// Does with a built image what the settings ask for: names in the store, outputs, files with digests. Pushes come
+/// last: whatever else fails, no tag of a registry was changed.
+pub(super) async fn deliver(
+    engine: &Engine,
+    settings: &BuildSettings,
+    built: &Built,
+    names: &[Reference],
+    pusher: Option<&Pusher>,
+) -> Result<(), Failure> {
+    for image in &built.images {
+        for (digest, origin) in &image.origins {
+            if let BlobOrigin::Registry(repository) = origin {
+                remember_origin(&engine.store, digest, repository)?;
+            }
+        }
+    }
+    if settings.outputs.iter().any(|output| *output != Output::Registry) {
+        fetch_layers(engine, built).await?;
+    }
+    for output in settings.outputs.iter().filter(|output| **output != Output::Registry) {
+        let (engine, built, names, output) = (engine.clone(), built.clone(), names.to_vec(), output.clone());
+        let written = tokio::task::spawn_blocking(move || write(&engine, &built, &names, &output)).await;
+        written.map_err(|error| HostError::new("write an output", std::io::Error::other(error)))??;
+    }
+    if let Some(pusher) = pusher {
+        pusher.finish(built).await?;
+    }
+    // A name that meant another image before should mean it still if anything above failed.
+    name_image(engine, built, names)?;
+    if let Some(path) = &settings.iidfile {
+        output::write_file(path, image_id(built).to_string().as_bytes())?;
+    }
+    if let Some(path) = &settings.metadata_file {
+        output::write_file(path, &metadata(built, names)?)?;
+    }
+    Ok(())
+}
+
+/// Gives the image its names in the store.
+fn name_image(engine: &Engine, built: &Built, names: &[Reference]) -> Result<(), Failure> {
+    let mut synced = false;
+    for name in names {
+        if engine.store.named_image(name)?.as_ref() == Some(built.root()) {
+            continue;
+        }
+        // A name is synced to disk, so what it leads to must be there before.
+        if !synced {
+            let documents =
+                built.images.iter().flat_map(|image| [&image.manifest.digest, &image.config.digest]);
+            engine.store.sync_blobs(documents.chain(built.index.as_ref().map(|index| &index.digest)))?;
+            synced = true;
+        }
+        engine.store.name_image(name, built.root())?;
+    }
+    Ok(())
+}
+
+/// Outputs other than a registry need every layer here, those of bases too.
+async fn fetch_layers(engine: &Engine, built: &Built) -> Result<(), Failure> {
+    for image in &built.images {
+        let fetches = image.layers.iter().map(|layer| {
+            let origin = image.origins.get(&layer.digest).unwrap_or(&BlobOrigin::Store);
+            fetch(&engine.store, &engine.registry, "to write", origin, layer)
+        });
+        futures_util::future::try_join_all(fetches).await?;
+    }
+    Ok(())
+}
+
+fn write(engine: &Engine, built: &Built, names: &[Reference], output: &Output) -> Result<(), Failure> {
+    let store = &engine.store;
+    let task = engine.sink.start(Task::Export { output: output.to_string() }, None);
+    match output {
+        Output::Oci { dest, tar: false } => output::write_layout(store, built, names, dest, &engine.sink)?,
+        Output::Oci { dest, tar: true } => output::write_layout_tar(store, built, names, dest)?,
+        Output::Docker { dest } => output::write_archive(store, built, names, dest)?,
+        Output::Local { dest } => output::write_directory(store, built, dest, &engine.sink)?,
+        Output::Tar { dest } => output::write_tar(store, built, dest.as_deref())?,
+        Output::Load => {
+            let one = for_this_machine(engine, built);
+            output::load(store, &one, names)?;
+        }
+        // Pushed by the caller.
+        Output::Registry => {}
+    }
+    task.finish(Outcome::Done, None);
+    Ok(())
+}
+
+/// Docker and podman take one platform: this machine's, if it is among those built.
+fn for_this_machine(engine: &Engine, built: &Built) -> Built {
+    if built.images.len() == 1 {
+        return built.clone();
+    }
+    let host = Platform::host();
+    let fit = |image: &&BuiltImage| image.platform.distance(&host);
+    let best = built.images.iter().filter(|image| fit(image).is_some()).min_by_key(fit);
+    let image = best.unwrap_or(&built.images[0]).clone();
+    engine
+        .sink
+        .warn(format!("only the image for {} is loaded: an engine takes one platform", image.platform));
+    Built { images: vec![image], index: None }
+}
+
+/// What `docker build --iidfile` writes: the config's digest, and the index's where there are several images.
+fn image_id(built: &Built) -> Digest {
+    match &built.images[..] {
+        [only] => only.config.digest,
+        _ => built.root().digest,
+    }
+}
+
+/// The file of `buildx build --metadata-file`.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(rename = "containerimage.config.digest", skip_serializing_if = "Option::is_none")]
+    config: Option<Digest>,
+    #[serde(rename = "containerimage.descriptor")]
+    descriptor: &'a Descriptor,
+    #[serde(rename = "containerimage.digest")]
+    digest: Digest,
+    #[serde(rename = "image.name", skip_serializing_if = "String::is_empty")]
+    name: String,
+    /// Not in buildx's file: the manifest of each platform.
+    #[serde(rename = "imgbuild.manifests")]
+    manifests: BTreeMap<String, Digest>,
+}
+
+fn metadata(built: &Built, names: &[Reference]) -> Result<Vec<u8>, Failure> {
+    let names: Vec<String> = names.iter().map(Reference::to_string).collect();
+    let metadata = Metadata {
+        config: match &built.images[..] {
+            [only] => Some(only.config.digest),
+            _ => None,
+        },
+        descriptor: built.root(),
+        digest: built.root().digest,
+        name: names.join(","),
+        manifests: built
+            .images
+            .iter()
+            .map(|image| (image.platform.to_string(), image.manifest.digest))
+            .collect(),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&metadata)
+        .map_err(|error| HostError::new("write the metadata", std::io::Error::other(error)))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

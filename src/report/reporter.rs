@@ -1,0 +1,134 @@
+//! Choosing a renderer, and getting events to it.
+
+use std::{
+    fmt,
+    io::Write,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use indicatif::ProgressDrawTarget;
+
+use super::{JsonLines, Plain, Terminal, words};
+use crate::event::{Event, Sink};
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// [`Terminal`].
+    Terminal {
+        /// With colours.
+        colors: bool,
+    },
+    /// [`Plain`].
+    Plain,
+    /// [`JsonLines`].
+    Json,
+    /// Warnings only.
+    Quiet,
+}
+
+/// A consumer of events.
+pub trait Render: Send {
+    /// Takes an event that happened `at` this time after the start.
+    fn event(&mut self, at: Duration, event: &Event);
+
+    /// Redraws what moves by itself.
+    fn tick(&mut self) {}
+
+    /// Ends: nothing that was drawn for the time being stays.
+    fn finish(&mut self);
+}
+
+/// Shows warnings and nothing else.
+struct Warnings<W>(W);
+
+impl<W: Write + Send> Render for Warnings<W> {
+    fn event(&mut self, _: Duration, event: &Event) {
+        if let Event::Warning { message } = event {
+            let _ = writeln!(self.0, "warning: {}", words::one_line(message));
+        }
+    }
+
+    fn finish(&mut self) {}
+}
+
+/// Gets events to a renderer on standard error.
+pub struct Reporter {
+    render: Arc<Mutex<Box<dyn Render>>>,
+    start: Instant,
+    ticker: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Reporter {
+    /// A reporter that shows events on standard error.
+    pub fn new(style: Style) -> Self {
+        let stderr = anstream::stderr();
+        match style {
+            Style::Terminal { colors } => {
+                let mut reporter = Self::with(Terminal::new(ProgressDrawTarget::stderr(), colors));
+                reporter.ticker = Some(ticker(reporter.render.clone()));
+                reporter
+            }
+            Style::Plain => Self::with(Plain::new(stderr)),
+            Style::Json => Self::with(JsonLines::new(stderr)),
+            Style::Quiet => Self::with(Warnings(stderr)),
+        }
+    }
+
+    fn with(render: impl Render + 'static) -> Self {
+        Self { render: Arc::new(Mutex::new(Box::new(render))), start: Instant::now(), ticker: None }
+    }
+
+    /// The sink for the engine.
+    pub fn sink(&self) -> Sink {
+        let render = self.render.clone();
+        let start = self.start;
+        Sink::new(move |event| lock(&render).event(start.elapsed(), &event))
+    }
+
+    /// How long it has been since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Ends the show, so that other text can be written.
+    pub fn finish(self) {}
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.ticker.take() {
+            drop(stop);
+            // The ticker does not panic; if it did, there is nothing left to draw.
+            let _ = thread.join();
+        }
+        lock(&self.render).finish();
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reporter(..)")
+    }
+}
+
+/// A renderer that panicked in one thread still draws for the others.
+fn lock(render: &Mutex<Box<dyn Render>>) -> MutexGuard<'_, Box<dyn Render>> {
+    render.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Redraws some times a second, until the sender is dropped.
+fn ticker(render: Arc<Mutex<Box<dyn Render>>>) -> (Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = channel::<()>();
+    let thread = std::thread::spawn(move || {
+        while stopped.recv_timeout(Duration::from_millis(120)) == Err(RecvTimeoutError::Timeout) {
+            lock(&render).tick();
+        }
+    });
+    (stop, thread)
+}

@@ -1,0 +1,72 @@
+//! Numbers and tasks in words.
+
+use std::time::Duration;
+
+use crate::event::{Outcome, Task};
+
+/// A number of bytes for people: `512 B`, `1.4 kB`, `73.0 MB`; powers of 1000, as registries and disks count.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    // 999.95 would be printed as 1000.0.
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A rate for people; `None` where there is too little to tell.
+pub fn rate(moved: u64, took: Duration) -> Option<String> {
+    let seconds = took.as_secs_f64();
+    (seconds >= 0.05 && moved > 0).then(|| format!("{}/s", bytes((moved as f64 / seconds) as u64)))
+}
+
+/// A duration for people: `0.4s`, `12.3s`, `2m05s`.
+pub fn seconds(duration: Duration) -> String {
+    let tenths = (duration.as_millis() + 50) / 100;
+    match tenths {
+        0..600 => format!("{}.{}s", tenths / 10, tenths % 10),
+        _ => format!("{}m{:02}s", tenths / 600, tenths % 600 / 10),
+    }
+}
+
+/// A task in one line.
+pub(super) fn task(task: &Task) -> String {
+    match task {
+        Task::Step { stage, platform, number, of, name } => match platform {
+            Some(platform) => format!("[{platform} {stage} {number}/{of}] {}", one_line(name)),
+            None => format!("[{stage} {number}/{of}] {}", one_line(name)),
+        },
+        Task::Resolve { reference } => format!("resolve {reference}"),
+        Task::Fetch { from, digest: Some(digest) } => format!("fetch {from}@{}", digest.short()),
+        Task::Fetch { from, digest: None } => format!("fetch {from}"),
+        Task::Push { to, digest } => format!("push {to}@{}", digest.short()),
+        Task::Publish { reference } => format!("publish {reference}"),
+        Task::Export { output } => format!("export {output}"),
+    }
+}
+
+/// How a task ended, in one word.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "DONE",
+        Outcome::Cached => "CACHED",
+        Outcome::Exists => "EXISTS",
+        Outcome::Mounted => "MOUNTED",
+    }
+}
+
+/// Text of others without what would break a line or drive the terminal.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}

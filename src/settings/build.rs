@@ -1,0 +1,414 @@
+//! Settings of `imgbuild build`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    path::PathBuf,
+};
+
+use super::{
+    BuildFlags, Environment, GlobalSettings, SettingsError,
+    discover::{Found, discover, of_files},
+    env,
+    flags::{ImageFlags, InputFlags, OutputFlags, WorkFlags},
+    output_flag::{OutputFlag, parse_output},
+    pairs,
+    registry::RegistrySettings,
+    tags::{parse_tag, resolve_tags},
+    target::layout,
+};
+use crate::{
+    layer,
+    oci::{Platform, Reference},
+    output::Output,
+    recipe::{ContextSource, Defaults, ImageSource},
+};
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum CompressionKind {
+    /// gzip: read by everything.
+    #[default]
+    Gzip,
+    /// zstd: faster, read by Docker 23, containerd 1.5, podman 4 and later.
+    Zstd,
+    /// Not at all.
+    None,
+}
+
+impl CompressionKind {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "gzip" => Some(Self::Gzip),
+            "zstd" => Some(Self::Zstd),
+            "none" | "uncompressed" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
+/// How layers are compressed, and how hard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compression {
+    /// How.
+    pub kind: CompressionKind,
+    /// How hard; the default if `None`. 0 to 12 for gzip, 1 to 22 for zstd: checked.
+    pub level: Option<u8>,
+}
+
+impl Compression {
+    /// As layers are told it.
+    pub fn resolve(self) -> layer::Compression {
+        match (self.kind, self.level) {
+            (CompressionKind::None, _) => layer::Compression::None,
+            (CompressionKind::Gzip, None) => layer::Compression::default(),
+            (CompressionKind::Gzip, Some(level)) => layer::Compression::Gzip { level },
+            (CompressionKind::Zstd, level) => {
+                layer::Compression::Zstd { level: i32::from(level.unwrap_or(3)) }
+            }
+        }
+    }
+}
+
+/// Settings of `imgbuild build`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSettings {
+    /// The directory of the local store.
+    pub home: PathBuf,
+    /// The specs, each a build of its own; at least one.
+    pub specs: Vec<PathBuf>,
+    /// What is asked of each build.
+    pub request: RequestSettings,
+    /// What the image says of itself.
+    pub image: ImageSettings,
+    /// Where it goes besides the store.
+    pub outputs: Vec<Output>,
+    /// Where digests and names are written as JSON.
+    pub metadata_file: Option<PathBuf>,
+    /// Where the digest is written.
+    pub iidfile: Option<PathBuf>,
+    /// What is done again although it was done before.
+    pub cache: CacheSettings,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// How many threads to use.
+    pub jobs: NonZeroUsize,
+    /// How registries are reached.
+    pub registry: RegistrySettings,
+}
+
+/// What is asked of a build: the part of [`crate::recipe::Request`] that is the same for every platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestSettings {
+    /// The platforms asked for; the spec's, else this machine's, if empty.
+    pub platforms: Vec<Platform>,
+    /// The stage wanted.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Named contexts; the main one has the name `""`.
+    pub contexts: BTreeMap<String, ContextSource>,
+    /// `SOURCE_DATE_EPOCH`.
+    pub source_date_epoch: Option<i64>,
+}
+
+/// What the image says of itself, on top of what the spec says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// Names from flags.
+    pub tags: Vec<Reference>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: Annotations,
+}
+
+/// Annotations, by the document that they are put on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations {
+    /// On each manifest.
+    pub manifest: BTreeMap<String, String>,
+    /// On the index.
+    pub index: BTreeMap<String, String>,
+}
+
+/// What is done again although it was done before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Every step.
+    pub no_cache: bool,
+    /// The steps of these stages.
+    pub no_cache_filter: BTreeSet<String>,
+    /// Asking what a tag means.
+    pub pull: bool,
+}
+
+impl BuildSettings {
+    /// Resolves the settings, and finds what to build.
+    pub fn resolve(
+        flags: &BuildFlags,
+        global: &GlobalSettings,
+        environment: &Environment,
+    ) -> Result<Self, SettingsError> {
+        let context = context(flags, environment)?;
+        // Wrong flags are told before missing specs: they are what was just typed.
+        let request = request(&flags.input, context.clone(), environment)?;
+        let parsed = parsed_outputs(&flags.output, environment)?;
+        let outputs = outputs(&flags.output, &parsed, global.quiet)?;
+        let specs = specs(&flags.input, &context, environment)?;
+        if specs.len() > 1 {
+            for_one_image(&flags.output, &outputs, !flags.image.tag.is_empty(), specs.len())?;
+        }
+        Ok(Self {
+            home: global.home.clone(),
+            specs,
+            request,
+            image: image(&flags.image, &parsed)?,
+            outputs,
+            metadata_file: flags
+                .output
+                .metadata_file
+                .as_ref()
+                .map(|path| environment.current_dir().join(path)),
+            iidfile: flags.output.iidfile.as_ref().map(|path| environment.current_dir().join(path)),
+            cache: CacheSettings {
+                no_cache: flags.work.no_cache,
+                no_cache_filter: flags.work.no_cache_filter.iter().cloned().collect(),
+                pull: flags.work.pull,
+            },
+            compression: compression(&flags.work, &parsed, global)?,
+            jobs: jobs(&flags.work, global)?,
+            registry: RegistrySettings::resolve(&flags.registry, &global.config, environment)?,
+        })
+    }
+
+    /// The platforms to build for: those asked for, else the spec's, else this machine's.
+    pub fn platforms(&self, defaults: &Defaults) -> Vec<Platform> {
+        match (&self.request.platforms[..], &defaults.platforms[..]) {
+            ([], []) => vec![Platform::host()],
+            ([], platforms) | (platforms, _) => platforms.to_vec(),
+        }
+    }
+
+    /// The names that the image gets.
+    pub fn tags(&self, defaults: &Defaults) -> Result<Vec<Reference>, SettingsError> {
+        resolve_tags(&self.image.tags, defaults)
+    }
+}
+
+fn context(flags: &BuildFlags, environment: &Environment) -> Result<PathBuf, SettingsError> {
+    let context = &flags.context;
+    // `.` is not appended: paths in messages stay as the user knows them.
+    let path = match context.to_str() {
+        Some("." | "") => environment.current_dir().to_owned(),
+        _ => environment.current_dir().join(context),
+    };
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let shown = context.display();
+    if context.to_string_lossy().contains("://") || context.to_str() == Some("-") {
+        return Err(SettingsError::new(format!(
+            "the context must be a directory on this machine, not {shown}"
+        )));
+    }
+    if path.exists() {
+        let error = SettingsError::new(format!("the context {shown} is not a directory"));
+        return Err(error.hint(format!("to build a spec, write -f {shown}")));
+    }
+    Err(SettingsError::not_found(format!("the context {shown} does not exist")))
+}
+
+fn specs(
+    flags: &InputFlags,
+    context: &std::path::Path,
+    environment: &Environment,
+) -> Result<Vec<PathBuf>, SettingsError> {
+    let found = match &flags.file[..] {
+        [] => discover(context)?,
+        files => of_files(files.iter().map(|file| environment.current_dir().join(file)).collect())?,
+    };
+    match found {
+        Found::Specs(specs) => Ok(specs),
+        Found::Dockerfile(path) => Err(SettingsError::new(format!(
+            "{} is a Dockerfile, and Dockerfiles are not supported yet",
+            path.display()
+        ))
+        .hint("describe the image in an imgbuild.yaml; `imgbuild schema` prints what it may say")),
+    }
+}
+
+/// What can only be for one image is refused where there are several: the last would stand in for all.
+fn for_one_image(
+    flags: &OutputFlags,
+    outputs: &[Output],
+    tagged: bool,
+    specs: usize,
+) -> Result<(), SettingsError> {
+    let has_dest = |output: &Output| !matches!(output, Output::Registry | Output::Load);
+    let flag = match () {
+        () if tagged => "--tag",
+        () if outputs.iter().any(has_dest) => "--output",
+        () if flags.iidfile.is_some() => "--iidfile",
+        () if flags.metadata_file.is_some() => "--metadata-file",
+        () => return Ok(()),
+    };
+    Err(SettingsError::new(format!("{flag} is for one image, and there are {specs} specs to build"))
+        .hint("choose one of them with -f"))
+}
+
+fn request(
+    flags: &InputFlags,
+    context: PathBuf,
+    environment: &Environment,
+) -> Result<RequestSettings, SettingsError> {
+    let mut platforms = Vec::new();
+    for text in flags.platform.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        let platform = match text {
+            "local" => Platform::host(),
+            text => text.parse().map_err(|error| {
+                let error = SettingsError::new(format!("--platform: {error}"));
+                match format!("linux/{text}").parse::<Platform>() {
+                    Ok(platform) => error.hint(format!("did you mean `{platform}`?")),
+                    Err(_) => error,
+                }
+            })?,
+        };
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    let mut args = BTreeMap::new();
+    for text in &flags.build_arg {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            // Not set in the environment: as if the flag were not there, as in buildx.
+            None => {
+                (text.as_str(), environment.get_even_empty(text).map(|v| v.to_string_lossy().into_owned()))
+            }
+        };
+        if name.is_empty() {
+            return Err(SettingsError::new(format!("--build-arg {text:?} has no name")));
+        }
+        args.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    let mut contexts = BTreeMap::from([(String::new(), ContextSource::Directory(context))]);
+    for text in &flags.build_context {
+        let (name, source) = pairs::pair("--build-context", text)?;
+        contexts.insert(name.to_owned(), context_source(name, source, environment)?);
+    }
+    let source_date_epoch = match environment.text(env::SOURCE_DATE_EPOCH) {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            SettingsError::new(format!(
+                "{} is {text:?}, which is no number of seconds",
+                env::SOURCE_DATE_EPOCH
+            ))
+        })?),
+    };
+    Ok(RequestSettings { platforms, target: flags.target.clone(), args, contexts, source_date_epoch })
+}
+
+fn context_source(name: &str, text: &str, environment: &Environment) -> Result<ContextSource, SettingsError> {
+    if let Some(reference) = text.strip_prefix("docker-image://") {
+        let reference = reference
+            .parse()
+            .map_err(|error| SettingsError::new(format!("--build-context {name}: {error}")))?;
+        return Ok(ContextSource::Image(ImageSource::Reference(reference)));
+    }
+    if let Some(path) = text.strip_prefix("oci-layout://") {
+        return layout(path, environment.current_dir()).map(ContextSource::Image);
+    }
+    let path = environment.current_dir().join(text);
+    match path.is_dir() {
+        true => Ok(ContextSource::Directory(path)),
+        false => Err(SettingsError::not_found(format!(
+            "--build-context {name}: {text} is not a directory, docker-image://REF or oci-layout://DIR[:NAME]"
+        ))),
+    }
+}
+
+fn image(flags: &ImageFlags, outputs: &[OutputFlag]) -> Result<ImageSettings, SettingsError> {
+    let names = flags.tag.iter().chain(outputs.iter().flat_map(|output| &output.names));
+    let tags = names.map(|text| parse_tag(text)).collect::<Result<_, _>>()?;
+    let mut annotations = Annotations::default();
+    for text in &flags.annotation {
+        let (key, value) = pairs::pair("--annotation", text)?;
+        let (levels, key) = match key.split_once(':') {
+            Some((levels, key)) => (levels, key),
+            None => ("manifest", key),
+        };
+        for level in levels.split(',') {
+            let map = match level {
+                "manifest" => &mut annotations.manifest,
+                "index" => &mut annotations.index,
+                _ => {
+                    return Err(SettingsError::new(format!(
+                        "--annotation {text:?}: {level:?} is neither `manifest` nor `index`"
+                    ))
+                    .did_you_mean(level, ["manifest", "index"]));
+                }
+            };
+            map.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    Ok(ImageSettings { tags, labels: pairs::map("--label", &flags.label)?, annotations })
+}
+
+fn parsed_outputs(flags: &OutputFlags, environment: &Environment) -> Result<Vec<OutputFlag>, SettingsError> {
+    flags.output.iter().map(|text| parse_output(text, environment.current_dir())).collect()
+}
+
+fn outputs(flags: &OutputFlags, parsed: &[OutputFlag], quiet: bool) -> Result<Vec<Output>, SettingsError> {
+    let mut outputs: Vec<Output> = Vec::new();
+    let flagged = [flags.push.then_some(Output::Registry), flags.load.then_some(Output::Load)];
+    for output in parsed.iter().filter_map(|flag| flag.output.clone()).chain(flagged.into_iter().flatten()) {
+        if !outputs.contains(&output) {
+            outputs.push(output);
+        } else if !matches!(output, Output::Registry | Output::Load) {
+            return Err(SettingsError::new("two outputs go to one place"));
+        }
+    }
+    if quiet && outputs.contains(&Output::Tar { dest: None }) {
+        return Err(SettingsError::new("`-o -` and --quiet both write to standard output")
+            .hint("use --progress plain, or write the tar to a file"));
+    }
+    Ok(outputs)
+}
+
+fn compression(
+    flags: &WorkFlags,
+    outputs: &[OutputFlag],
+    global: &GlobalSettings,
+) -> Result<Compression, SettingsError> {
+    let mut asked: Vec<_> = outputs.iter().filter_map(|output| output.compression).collect();
+    asked.dedup();
+    if asked.len() > 1 {
+        return Err(SettingsError::new("the outputs ask for different compressions of one image"));
+    }
+    let kind = flags.compression.or(asked.first().copied()).or(global.config.build.compression);
+    let kind = kind.unwrap_or_default();
+    let level =
+        flags.compression_level.or_else(|| outputs.iter().find_map(|output| output.compression_level));
+    let range = match kind {
+        CompressionKind::Gzip => 0..=12,
+        CompressionKind::Zstd => 1..=22,
+        CompressionKind::None => 0..=0,
+    };
+    match level {
+        Some(level) if !range.contains(&level) => Err(SettingsError::new(format!(
+            "compression level {level} is not between {} and {}",
+            range.start(),
+            range.end()
+        ))),
+        level => Ok(Compression { kind, level }),
+    }
+}
+
+fn jobs(flags: &WorkFlags, global: &GlobalSettings) -> Result<NonZeroUsize, SettingsError> {
+    match flags.jobs.or(global.config.build.jobs) {
+        Some(jobs) => NonZeroUsize::new(jobs).ok_or_else(|| SettingsError::new("--jobs must be at least 1")),
+        // A host that does not tell how many cores it has gets one thread.
+        None => Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+    }
+}

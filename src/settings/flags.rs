@@ -1,0 +1,149 @@
+//! Flags as they are written on the command line; their comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::{ColorChoice, Progress, build::CompressionKind};
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GlobalFlags {
+    /// Local store [env: IMGBUILD_HOME]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub home: Option<PathBuf>,
+    /// Configuration file [default: the user's imgbuild.toml]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// How progress is shown: auto, tty, plain, json, quiet
+    #[arg(long, global = true, value_name = "HOW", hide_possible_values = true)]
+    pub progress: Option<Progress>,
+    /// Show no progress; print just the digest
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colours: auto, always, never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    pub color: ColorChoice,
+}
+
+/// Flags of `imgbuild build`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildFlags {
+    /// The directory that files are copied from
+    #[arg(value_name = "CONTEXT", default_value = ".", hide_default_value = true, value_hint = ValueHint::DirPath)]
+    pub context: PathBuf,
+
+    /// What is built.
+    #[command(flatten, next_help_heading = "What is built")]
+    pub input: InputFlags,
+    /// What the image says of itself.
+    #[command(flatten, next_help_heading = "The image")]
+    pub image: ImageFlags,
+    /// Where it goes.
+    #[command(flatten, next_help_heading = "Where it goes")]
+    pub output: OutputFlags,
+    /// How it is built.
+    #[command(flatten, next_help_heading = "How it is built")]
+    pub work: WorkFlags,
+    /// Registries.
+    #[command(flatten, next_help_heading = "Registries")]
+    pub registry: RegistryFlags,
+}
+
+/// What is built.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InputFlags {
+    /// The spec; may be outside of the context [default: imgbuild.yaml, else build-specs/*.yaml]
+    #[arg(short, long, value_name = "SPEC", value_hint = ValueHint::FilePath)]
+    pub file: Vec<PathBuf>,
+    /// Build for this platform, such as linux/arm64, or `local`; several: repeat, or separate by commas
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// The stage to build
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Set a build argument; without a value, the environment variable of that name
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// A named context: a directory, docker-image://REF or oci-layout://DIR[:NAME]
+    #[arg(long, value_name = "NAME=CONTEXT")]
+    pub build_context: Vec<String>,
+}
+
+/// What the image says of itself.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ImageFlags {
+    /// A name of the image, in place of the spec's tags
+    #[arg(short, long, value_name = "REF")]
+    pub tag: Vec<String>,
+    /// Add a label to the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Add an annotation to the manifests; `index:KEY=VALUE` to the index, `manifest,index:…` to both
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub annotation: Vec<String>,
+}
+
+/// Where the image goes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OutputFlags {
+    /// Write the result: DIR, `-`, or type=oci|docker|local|tar|registry|image with dest=PATH
+    #[arg(short, long, value_name = "OUTPUT")]
+    pub output: Vec<String>,
+    /// Push to the registry of each tag: as `-o type=registry`
+    #[arg(long)]
+    pub push: bool,
+    /// Give the image to the local Docker or podman
+    #[arg(long)]
+    pub load: bool,
+    /// Write digests and names of the result as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub metadata_file: Option<PathBuf>,
+    /// Write the digest of the result
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub iidfile: Option<PathBuf>,
+}
+
+/// How the image is built.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WorkFlags {
+    /// How layers are compressed: gzip (default), zstd or none
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub compression: Option<CompressionKind>,
+    /// How hard: 0 to 12 for gzip, 1 to 22 for zstd
+    #[arg(long, value_name = "LEVEL")]
+    pub compression_level: Option<u8>,
+    /// Use this many threads [default: the number of cores]
+    #[arg(short, long, value_name = "NUMBER")]
+    pub jobs: Option<usize>,
+    /// Do every step again
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Do every step of this stage again; several: repeat, or separate by commas
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub no_cache_filter: Vec<String>,
+    /// Ask registries for newer bases, even where the store has one
+    #[arg(long)]
+    pub pull: bool,
+}
+
+/// How registries are reached.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RegistryFlags {
+    /// Pull from this mirror first, as in docker.io=mirror.example:5000
+    #[arg(long, value_name = "REGISTRY=HOST")]
+    pub registry_mirror: Vec<String>,
+    /// Allow plain HTTP, and certificates that cannot be verified, for this registry
+    #[arg(long, value_name = "HOST")]
+    pub insecure_registry: Vec<String>,
+    /// Trust the certificates in this PEM file too, for every registry
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ca: Vec<PathBuf>,
+}

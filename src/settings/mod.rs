@@ -1,0 +1,86 @@
+//! Settings: flags, environment and configuration file, resolved to typed values that the commands are given.
+//!
+//! Flags as written ([`BuildFlags`], [`GlobalFlags`], …) and what they come to ([`BuildSettings`], …) are different
+//! types, and this room is the only way from one to the other. A flag goes before the environment, the environment
+//! before the configuration file, the file before a spec's own values, and those before the defaults.
+//!
+//! This room does not know how anything is built or shown.
+
+mod build;
+mod config_file;
+mod discover;
+pub mod env;
+mod flags;
+mod global;
+mod output_flag;
+mod pairs;
+mod registry;
+mod suggest;
+mod tags;
+mod target;
+
+pub use build::{
+    Annotations, BuildSettings, CacheSettings, Compression, CompressionKind, ImageSettings, RequestSettings,
+};
+pub use config_file::{BuildConfig, ConfigFile, RegistryConfig};
+pub use discover::{Found, discover};
+pub use env::Environment;
+pub use flags::{BuildFlags, GlobalFlags, RegistryFlags};
+pub use global::{ColorChoice, GlobalSettings, Progress};
+pub use output_flag::{OutputFlag, parse_output};
+pub use registry::{HostSettings, RegistrySettings};
+pub use suggest::closest;
+pub use tags::resolve_tags;
+pub use target::parse_target;
+
+use crate::error::{Explain, Kind};
+
+/// A setting that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SettingsError {
+    message: String,
+    kind: Kind,
+    hints: Vec<String>,
+}
+
+impl SettingsError {
+    /// A setting that the user must correct.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Kind::Input, hints: Vec::new() }
+    }
+
+    /// Something that a setting names and that is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { kind: Kind::NotFound, ..Self::new(message) }
+    }
+
+    /// Tells the user what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Asks whether one of the candidates was meant, if one is close to what was written.
+    #[must_use]
+    pub fn did_you_mean<'a>(self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
+        match closest(word, candidates) {
+            Some(candidate) => self.hint(format!("did you mean `{candidate}`?")),
+            None => self,
+        }
+    }
+}
+
+impl Explain for SettingsError {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hints.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;
