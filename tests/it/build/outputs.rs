@@ -1,0 +1,213 @@
+//! Where built images go.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    TestContext,
+    image::{images_of, index, members},
+};
+
+const SPEC: &str = "from: scratch
+layers:
+  - {copy: a.txt, to: /a.txt}
+  - write: {path: /kind, text: '${TARGETARCH}'}
+  - symlink: {path: /link, target: a.txt}
+config: {cmd: [/a.txt]}
+";
+const TWO: &str = "linux/amd64,linux/arm64";
+
+fn project() -> TestContext {
+    let ctx = TestContext::new();
+    ctx.write("a.txt", "a").spec(SPEC);
+    ctx
+}
+
+#[track_caller]
+fn build(ctx: &TestContext, arguments: &[&str]) -> Vec<u8> {
+    let mut all = vec!["build"];
+    all.extend(arguments);
+    let done = ctx.run(&all);
+    assert!(done.status.success(), "{}", ctx.describe(&done));
+    done.stdout
+}
+
+fn names(layout: &Path) -> Vec<String> {
+    let index = index(layout);
+    let entries = index["manifests"].as_array().unwrap();
+    let name = |entry: &Value| {
+        entry["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap_or("-").to_owned()
+    };
+    entries.iter().map(name).collect()
+}
+
+/// Every file below a directory, with its content.
+fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut ahead = vec![folder.to_owned()];
+    while let Some(next) = ahead.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.symlink_metadata().unwrap().is_dir() {
+                true => ahead.push(path),
+                false => found.push((path.clone(), fs::read(&path).unwrap_or_default())),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_layout_takes_several_images_and_names() {
+    let ctx = project();
+    let dest = "type=oci,dest=out";
+    let out = ctx.project().join("out");
+    build(&ctx, &["-o", dest, "-t", "app:1", "-t", "app:2", "--platform", TWO]);
+    assert_eq!(names(&out), ["1", "2"]);
+    let before = tree(&out);
+    build(&ctx, &["-o", dest, "-t", "app:1", "-t", "app:2", "--platform", TWO]);
+    assert_eq!(tree(&out), before);
+    ctx.write("a.txt", "changed");
+    build(&ctx, &["-o", dest, "-t", "app:2"]);
+    assert_eq!(names(&out), ["1", "2"]);
+    let index = index(&out);
+    assert_eq!(images_of(&out, &index["manifests"][0])[1].member("a.txt").text(), "a");
+    assert_eq!(images_of(&out, &index["manifests"][1])[0].member("a.txt").text(), "changed");
+    ctx.valid(&["oci:out"]);
+    ctx.valid(&[]);
+    assert_eq!(fs::metadata(out.join("index.json")).unwrap().mode() & 0o7777, 0o666 & !umask());
+}
+
+fn umask() -> u32 {
+    let probe = tempfile::tempdir().unwrap();
+    fs::write(probe.path().join("x"), "").unwrap();
+    0o666 & !fs::metadata(probe.path().join("x")).unwrap().mode()
+}
+
+#[test]
+fn a_layout_in_a_tar_is_the_same_each_time() {
+    let ctx = project();
+    build(&ctx, &["-o", "type=oci,dest=a.tar", "-t", "app:1", "--platform", TWO]);
+    build(&ctx, &["-o", "type=oci,dest=b.tar", "-t", "app:1", "--platform", TWO, "--no-cache"]);
+    assert_eq!(
+        fs::read(ctx.project().join("a.tar")).unwrap(),
+        fs::read(ctx.project().join("b.tar")).unwrap()
+    );
+    ctx.valid(&["oci:a.tar"]);
+}
+
+#[test]
+fn a_docker_archive() {
+    let ctx = project();
+    build(&ctx, &["-o", "type=docker,dest=a.tar", "-t", "app:1", "-t", "ghcr.io/me/app"]);
+    let files = members(&fs::read(ctx.project().join("a.tar")).unwrap());
+    let find = |path: &str| files.iter().find(|m| m.path == path.as_bytes()).unwrap();
+    let manifest: Value = serde_json::from_str(find("manifest.json").text()).unwrap();
+    let [image] = &manifest.as_array().unwrap()[..] else { panic!("{manifest}") };
+    assert_eq!(image["RepoTags"], json!(["app:1", "ghcr.io/me/app:latest"]));
+    assert_eq!(image["Layers"].as_array().unwrap().len(), 3);
+    for layer in image["Layers"].as_array().unwrap() {
+        assert!(!find(layer.as_str().unwrap()).content.is_empty());
+    }
+    let config: Value = serde_json::from_str(find(image["Config"].as_str().unwrap()).text()).unwrap();
+    assert_eq!(config["config"]["Cmd"], json!(["/a.txt"]));
+
+    let (_, text) = ctx.fails(SPEC, &["-o", "type=docker,dest=b.tar", "--platform", TWO]);
+    assert!(text.contains("platform"), "{text}");
+    assert!(!ctx.project().join("b.tar").exists());
+}
+
+#[test]
+fn a_directory() {
+    let ctx = project();
+    build(&ctx, &["-o", "one"]);
+    let at = |path: &str| ctx.project().join(path);
+    assert_eq!(fs::read(at("one/a.txt")).unwrap(), b"a");
+    assert_eq!(fs::read_link(at("one/link")).unwrap(), Path::new("a.txt"));
+    build(&ctx, &["-o", "type=local,dest=two", "--platform", TWO]);
+    assert_eq!(fs::read(at("two/linux_amd64/kind")).unwrap(), b"amd64");
+    assert_eq!(fs::read(at("two/linux_arm64/kind")).unwrap(), b"arm64");
+    // Again, over what is there.
+    ctx.write("a.txt", "changed");
+    build(&ctx, &["-o", "one"]);
+    assert_eq!(fs::read(at("one/a.txt")).unwrap(), b"changed");
+}
+
+#[test]
+fn a_tar() {
+    let ctx = project();
+    build(&ctx, &["-o", "type=tar,dest=root.tar"]);
+    let bytes = fs::read(ctx.project().join("root.tar")).unwrap();
+    let paths: Vec<_> = members(&bytes).iter().map(|m| m.line()).collect();
+    assert_eq!(paths, ["a.txt f 644 0:0", "kind f 644 0:0", "link l 777 0:0"]);
+    for to_stdout in ["-", "type=tar,dest=-", "type=tar,dest=/dev/stdout"] {
+        assert!(build(&ctx, &["-o", to_stdout]) == bytes, "{to_stdout}");
+    }
+    let two = build(&ctx, &["-o", "-", "--platform", TWO]);
+    assert!(members(&two).iter().any(|m| m.path == b"linux_arm64/kind" && m.text() == "arm64"));
+}
+
+#[test]
+fn several_at_once_and_files_with_digests() {
+    let ctx = project();
+    let arguments =
+        ["-o", "type=oci,dest=out", "-o", "type=tar,dest=t.tar", "-o", "dir", "-t", "app:1", "-q"];
+    let files = ["--metadata-file", "meta.json", "--iidfile", "iid"];
+    let stdout = build(&ctx, &[&arguments[..], &files].concat());
+    let digest = String::from_utf8(stdout).unwrap();
+    let digest = digest.trim_end();
+    let read = |path: &str| fs::read_to_string(ctx.project().join(path)).unwrap();
+    let index = index(&ctx.project().join("out"));
+    assert_eq!(index["manifests"][0]["digest"], *digest);
+    let image = &images_of(&ctx.project().join("out"), &index["manifests"][0])[0];
+    assert_eq!(image.manifest["config"]["digest"], *read("iid"));
+    let metadata: Value = serde_json::from_str(&read("meta.json")).unwrap();
+    assert_eq!(metadata["containerimage.digest"], *digest);
+    assert_eq!(metadata["containerimage.config.digest"], *read("iid"));
+    assert_eq!(metadata["containerimage.descriptor"]["digest"], *digest);
+    assert_eq!(metadata["image.name"], "docker.io/library/app:1");
+    assert!(ctx.project().join("t.tar").exists() && ctx.project().join("dir/a.txt").exists());
+}
+
+#[test]
+fn what_cannot_be_written_to_is_refused_and_left_alone() {
+    let ctx = project();
+    ctx.write("full/mine", "mine").write("file", "mine");
+    for dest in
+        ["type=oci,dest=full", "type=oci,dest=file", "type=oci,dest=file/below", "type=tar,dest=file/x.tar"]
+    {
+        let (_, text) = ctx.fails(SPEC, &["-o", dest]);
+        assert!(text.contains("file") || text.contains("full"), "{text}");
+    }
+    assert_eq!(tree(&ctx.project().join("full")).len(), 1);
+    assert_eq!(fs::read(ctx.project().join("file")).unwrap(), b"mine");
+}
+
+#[test]
+fn nothing_half_written_stays_when_an_output_fails() {
+    let ctx = project();
+    ctx.write("file", "mine");
+    let before: Vec<_> = tree(&ctx.project());
+    for dest in ["type=tar,dest=file/x.tar", "type=docker,dest=file/x.tar", "type=oci,dest=file/x.tar"] {
+        ctx.fails(SPEC, &["-o", dest, "--metadata-file", "meta.json", "--iidfile", "iid"]);
+        assert_eq!(tree(&ctx.project()), before, "{dest}");
+    }
+    // A step that fails leaves no output at all.
+    let broken = format!("{SPEC}target: main\n").replace("copy: a.txt", "copy: b.txt");
+    ctx.fails(&broken, &["-o", "type=oci,dest=out", "-o", "type=tar,dest=t.tar"]);
+    assert!(!ctx.project().join("out").exists() && !ctx.project().join("t.tar").exists());
+}
+
+#[test]
+fn an_archive_keeps_the_modes_of_new_files() {
+    let ctx = project();
+    build(&ctx, &["-o", "type=oci,dest=a.tar"]);
+    let mode = fs::metadata(ctx.project().join("a.tar")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o666 & !umask());
+}

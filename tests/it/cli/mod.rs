@@ -1,0 +1,7 @@
+//! The command line: help, arguments, statuses.
+
+mod arguments;
+mod help;
+mod layouts;
+mod signals;
+mod streams;

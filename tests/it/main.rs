@@ -1,0 +1,13 @@
+//! The program as its users run it, and its rooms through their public API.
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what tests share")]
+
+mod build;
+mod cli;
+mod crash;
+mod imports;
+mod interop;
+mod registry;
+mod reproducible;
+mod sample;
+mod support;
+mod tools;
