@@ -74,6 +74,11 @@ pub trait Explain: Error + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Text to be shown below the message as it is: the last output of a command.
+    fn detail(&self) -> Option<String> {
+        None
+    }
+
     /// The place in an input file that the error is about, rendered with the line itself, if there is one. It then
     /// stands in for the message.
     fn snippet(&self) -> Option<String> {

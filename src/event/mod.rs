@@ -111,6 +111,15 @@ pub enum Event {
         #[serde(serialize_with = "in_seconds")]
         after: Duration,
     },
+    /// A command of a task wrote something.
+    Output {
+        /// The task.
+        id: TaskId,
+        /// Whether to standard error.
+        stderr: bool,
+        /// One line, without its end; what is no UTF-8 is replaced.
+        line: String,
+    },
     /// A task ended well.
     Finished {
         /// The task.
@@ -215,6 +224,11 @@ impl Running {
     /// Says that the task will be tried again.
     pub fn retry(&self, reason: impl Into<String>, after: Duration) {
         self.sink.emit(Event::Retry { id: Some(self.id), reason: reason.into(), after });
+    }
+
+    /// Hands on a line that the task's command wrote.
+    pub fn output(&self, stderr: bool, line: impl Into<String>) {
+        self.sink.emit(Event::Output { id: self.id, stderr, line: line.into() });
     }
 
     /// Ends the task well.

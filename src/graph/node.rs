@@ -1,6 +1,10 @@
 //! The nodes of the graph.
 
-use crate::{oci::Platform, recipe::StepKind, source::Location};
+use crate::{
+    oci::Platform,
+    recipe::{GitSource, StepKind, UrlSource},
+    source::Location,
+};
 
 /// A node, by its place in [`super::Graph::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +30,10 @@ pub enum Origin {
     Context(String),
     /// The root file system of a stage or an image.
     Tree(Tree),
+    /// A file on the web.
+    Url(UrlSource),
+    /// A commit of a Git repository.
+    Git(GitSource),
 }
 
 /// One layer to make.
@@ -37,6 +45,8 @@ pub struct Node {
     pub origins: Vec<Origin>,
     /// The root file system that the step sees. Without its base where the step does not look that far down.
     pub below: Tree,
+    /// What its stage runs on. Only commands depend on it.
+    pub runs_on: Platform,
     /// The platforms that it serves.
     pub platforms: Vec<Platform>,
     /// The stage's name.

@@ -7,8 +7,8 @@ use crate::{
     layer::EntryPath,
     oci::Platform,
     recipe::{
-        Archive, Base, BaseImage, ConfigChange, CopySource, Destination, MountKind, Owner, OwnerName, Recipe,
-        StepKind,
+        Archive, Base, BaseImage, ConfigChange, CopySource, Destination, Mount, Owner, OwnerName, Recipe,
+        Rules, Step, StepKind,
     },
 };
 
@@ -56,6 +56,18 @@ struct Line {
     steps: Vec<PlannedStep>,
 }
 
+impl Line {
+    /// What a stage that starts from this one begins with. Triggers are for that stage, not for those that come after
+    /// it.
+    fn inherited(&self) -> Self {
+        let mut line = self.clone();
+        for step in &mut line.steps {
+            step.changes.retain(|change| !matches!(change, ConfigChange::OnBuild(_)));
+        }
+        line
+    }
+}
+
 impl Graph {
     /// The graph of these recipes, one for each platform.
     pub fn new(recipes: &[(Platform, Recipe)]) -> Self {
@@ -71,14 +83,17 @@ impl Graph {
         for stage in &recipe.stages {
             let mut line = match &stage.base {
                 Base::Scratch => Line::default(),
-                Base::Stage(earlier) => lines[*earlier].clone(),
+                Base::Stage(earlier) => lines[*earlier].inherited(),
                 Base::Image(image) => {
                     let base =
                         self.base(BaseImage { image: image.clone(), platform: stage.platform.clone() });
                     Line { tree: Tree { base: Some(base), nodes: Vec::new() }, steps: Vec::new() }
                 }
             };
-            for (at, step) in stage.steps.iter().enumerate() {
+            let of = stage.steps.iter().filter(|step| makes_layer(step)).count();
+            let mut number = 0;
+            for step in &stage.steps {
+                number += usize::from(makes_layer(step));
                 let planned = match &step.kind {
                     StepKind::Config(changes) => PlannedStep {
                         node: None,
@@ -92,9 +107,10 @@ impl Graph {
                             kind: neutral,
                             origins: sources.iter().map(origin).collect(),
                             below: below(kind, &line.tree),
+                            runs_on: stage.platform.clone(),
                             platforms: vec![platform.clone()],
                             stage: stage.name.clone(),
-                            number: (at + 1, stage.steps.len()),
+                            number: (number, of),
                             name: step.name.clone(),
                             location: step.location.clone(),
                             shipped: false,
@@ -133,6 +149,8 @@ impl Graph {
                 let base = self.base(BaseImage { image: image.clone(), platform: platform.clone() });
                 Origin::Tree(Tree { base: Some(base), nodes: Vec::new() })
             }
+            CopySource::Url(url) => Origin::Url(url.clone()),
+            CopySource::Git(git) => Origin::Git(git.clone()),
         }
     }
 
@@ -153,6 +171,7 @@ impl Graph {
                 && known.below == node.below
                 && known.origins == node.origins
                 && known.kind == node.kind
+                && (known.runs_on == node.runs_on || !matches!(node.kind, StepKind::Run(_)))
         };
         if let Some(at) = self.nodes.iter().position(same) {
             let known = &mut self.nodes[at];
@@ -164,6 +183,10 @@ impl Graph {
         self.nodes.push(node);
         NodeId(self.nodes.len() - 1)
     }
+}
+
+fn makes_layer(step: &Step) -> bool {
+    !matches!(step.kind, StepKind::Config(_))
 }
 
 /// The part of the root file system that a step looks at.
@@ -179,10 +202,13 @@ fn below(kind: &StepKind, tree: &Tree) -> Tree {
                 Destination::Directory(path) => path.as_ref(),
                 Destination::Path(path) => Some(path),
             };
-            !copy.independent || named(&copy.owner) || is_shared_ground(to)
+            let shared = copy.rules == Rules::Own && is_shared_ground(to);
+            !copy.independent || named(&copy.owner) || shared
         }
         StepKind::Write(write) => named(&write.owner) || is_shared_ground(Some(&write.path)),
-        StepKind::Mkdir(mkdir) => named(&mkdir.owner) || is_shared_ground(Some(&mkdir.path)),
+        StepKind::Mkdir(mkdir) => {
+            mkdir.rules == Rules::Docker || named(&mkdir.owner) || is_shared_ground(Some(&mkdir.path))
+        }
         StepKind::Symlink(symlink) => named(&symlink.owner) || is_shared_ground(Some(&symlink.path)),
         StepKind::Unpack(unpack) => named(&unpack.owner) || is_shared_ground(unpack.to.as_ref()),
         StepKind::Remove(_) | StepKind::Account(_) | StepKind::Group(_) | StepKind::Run(_) => true,
@@ -215,9 +241,10 @@ fn split_sources(kind: &StepKind) -> (StepKind, Vec<CopySource>) {
         StepKind::Run(run) => run
             .mounts
             .iter_mut()
-            .filter_map(|mount| match &mut mount.kind {
-                MountKind::Bind { from, .. } => Some(from),
-                _ => None,
+            .filter_map(|mount| match mount {
+                Mount::Bind(bind) => Some(&mut bind.from),
+                Mount::Cache(cache) => cache.from.as_mut().map(|(from, _)| from),
+                Mount::Tmpfs(_) | Mount::Secret(_) | Mount::Ssh(_) => None,
             })
             .collect(),
         _ => Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Base;
 use crate::{
     oci::{Descriptor, Digest, History, ImageConfig, Index, Manifest, Platform, media_type},
-    recipe::ConfigChange,
+    recipe::{ConfigChange, ConfigChanges},
 };
 
 /// What an image is put together from.
@@ -28,7 +28,7 @@ pub struct Parts<'a> {
 /// A step of an image.
 #[derive(Debug)]
 pub struct ImageStep {
-    /// The step as the history tells it.
+    /// The step as the history tells it; a change of the config alone may be left out of it: then it is empty.
     pub created_by: String,
     /// What it changes in the config.
     pub changes: Vec<ConfigChange>,
@@ -48,9 +48,16 @@ pub fn assemble(parts: Parts<'_>) -> (ImageConfig, Manifest) {
     config.created = Some(parts.created.to_owned());
     // Triggers are for the image that is built on the base, not for those built on that one.
     config.config.on_build.clear();
+    let mut changes = ConfigChanges::of(&mut config.config);
     for step in parts.steps {
         for change in &step.changes {
-            change.apply(&mut config.config);
+            match change {
+                ConfigChange::Author(author) => config.author = Some(author.clone()),
+                change => changes.apply(change),
+            }
+        }
+        if step.created_by.is_empty() && step.layer.is_none() {
+            continue;
         }
         config.history.push(History {
             created: Some(parts.created.to_owned()),

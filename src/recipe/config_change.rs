@@ -1,6 +1,6 @@
 //! Changes of an image's config.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::oci::{Config, Healthcheck};
 
@@ -8,6 +8,9 @@ use crate::oci::{Config, Healthcheck};
 /// the Dockerfile instructions of these names do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigChange {
+    /// Says who made the image. The only change that is not in the execution parameters: [`ConfigChange::apply`] leaves
+    /// it to whoever has the whole document.
+    Author(String),
     /// Sets the user.
     User(String),
     /// Sets an environment variable: name, value.
@@ -36,10 +39,45 @@ pub enum ConfigChange {
     OnBuild(String),
 }
 
+/// Changes of one config, one after the other: each costs the same, however many variables there are.
+#[derive(Debug)]
+pub struct ConfigChanges<'a> {
+    config: &'a mut Config,
+    /// Where in the environment each variable is.
+    variables: HashMap<String, usize>,
+}
+
+impl<'a> ConfigChanges<'a> {
+    /// Begins to change this config.
+    pub fn of(config: &'a mut Config) -> Self {
+        let mut variables = HashMap::new();
+        for (at, pair) in config.env.iter().enumerate() {
+            let name = pair.split('=').next().unwrap_or_default();
+            // Of two that a config has of one name, the first is the one that is set anew.
+            variables.entry(name.to_owned()).or_insert(at);
+        }
+        Self { config, variables }
+    }
+
+    /// Carries out the next change.
+    pub fn apply(&mut self, change: &ConfigChange) {
+        let ConfigChange::Env(name, value) = change else { return change.apply(self.config) };
+        let (env, pair) = (&mut self.config.env, format!("{name}={value}"));
+        match self.variables.get(name) {
+            Some(at) => env[*at] = pair,
+            None => {
+                self.variables.insert(name.clone(), env.len());
+                env.push(pair);
+            }
+        }
+    }
+}
+
 impl ConfigChange {
     /// Carries out the change.
     pub fn apply(&self, config: &mut Config) {
         match self.clone() {
+            Self::Author(_) => {}
             Self::User(user) => config.user = Some(user),
             Self::Env(name, value) => config.set_env(&name, &value),
             Self::Entrypoint(entrypoint) => {

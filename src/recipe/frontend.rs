@@ -10,6 +10,7 @@ use super::{ImageSource, Recipe};
 use crate::{
     error::Failure,
     oci::{ImageConfig, Platform},
+    remote::GitSource,
 };
 
 /// A file that says what to build, read and checked, with platforms and arguments still open.
@@ -21,7 +22,19 @@ pub trait Frontend: fmt::Debug + Send + Sync {
     /// The images that the stages needed by the target start from, each with the platform it is wanted for.
     fn bases(&self, request: &Request) -> Result<Vec<BaseImage>, Failure>;
 
-    /// The recipe, given the config of each base that [`Frontend::bases`] named.
+    /// Further images that stages start from, once the configs of these are known: the triggers of a base may need
+    /// stages that nothing else needs. Asked until there are none that were not given.
+    fn further_bases(&self, request: &Request, configs: &BaseConfigs) -> Result<Vec<BaseImage>, Failure> {
+        let _ = (request, configs);
+        Ok(Vec::new())
+    }
+
+    /// Whether the triggers of bases (`ONBUILD`) become steps of the recipe.
+    fn runs_triggers(&self) -> bool {
+        false
+    }
+
+    /// The recipe, given the config of each base that [`Frontend::bases`] and [`Frontend::further_bases`] named.
     fn recipe(&self, request: &Request, configs: &BaseConfigs) -> Result<Recipe, Failure>;
 }
 
@@ -62,6 +75,10 @@ pub enum ContextSource {
     Directory(PathBuf),
     /// An image: `docker-image://…` or `oci-layout://…`.
     Image(ImageSource),
+    /// A commit of a Git repository. It is fetched if something is copied from it.
+    Git(GitSource),
+    /// A tar on the web, which is unpacked. It is fetched if something is copied from it.
+    Url(String),
 }
 
 /// What a file says of the build as a whole.

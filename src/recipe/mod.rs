@@ -10,13 +10,20 @@
 
 mod config_change;
 mod frontend;
+mod mode;
+mod run;
 mod stage;
 mod step;
 
-pub use config_change::ConfigChange;
+pub use crate::remote::GitSource;
+pub use config_change::{ConfigChange, ConfigChanges};
 pub use frontend::{BaseConfigs, BaseImage, ContextSource, Defaults, Frontend, Request};
+pub use mode::{FileMode, ModeChange, ModeClause, ModeError, Modes};
+pub use run::{
+    BindMount, CacheMount, Mount, Network, Run, SecretMount, Security, Sharing, SshMount, TmpfsMount,
+};
 pub use stage::{Base, ImageSource, Recipe, Stage};
 pub use step::{
-    Account, AccountGroup, Archive, Copy, CopySource, Destination, FileMode, Group, Mkdir, Modes, Mount,
-    MountKind, Network, Owner, OwnerName, Remove, Run, Step, StepKind, Symlink, Timestamps, Unpack, Write,
+    Account, AccountGroup, Archive, Archives, Copy, CopySource, Destination, Group, Mkdir, Owner, OwnerName,
+    Remove, Rules, Step, StepKind, Symlink, Timestamps, Unpack, UrlSource, Write,
 };

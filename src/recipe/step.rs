@@ -1,18 +1,17 @@
 //! Steps: what is done to a stage's file system or config.
 
-use std::{collections::BTreeMap, time::Duration};
-
 use bytes::Bytes;
 
-use super::{ConfigChange, ImageSource};
-use crate::{layer::EntryPath, oci::Digest, source::Location};
+use super::{ConfigChange, FileMode, ImageSource, Modes, Run};
+use crate::{layer::EntryPath, oci::Digest, remote::GitSource, source::Location};
 
 /// One step of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// The step in a few words, for progress output: `copy src to /app/src`.
     pub name: String,
-    /// The step as the image's history tells it (`created_by`).
+    /// The step as the image's history tells it (`created_by`). Empty for a change of the config that the history does
+    /// not tell, since it belongs to the step before it or to none.
     pub created_by: String,
     /// Where it is written, for errors.
     pub location: Option<Location>,
@@ -67,6 +66,42 @@ pub struct Copy {
     pub independent: bool,
     /// Whether the sources' parent directories are kept below the destination (Dockerfile's `--parents`).
     pub parents: bool,
+    /// Which of the files are unpacked at the destination in place of being copied.
+    pub archives: Archives,
+    /// Whether a glob may match nothing.
+    pub empty_globs: bool,
+    /// Whose rules hold where builders differ.
+    pub rules: Rules,
+}
+
+/// Whose rules a step follows where builders differ.
+///
+/// | | [`Rules::Own`] | [`Rules::Docker`] |
+/// |---|---|---|
+/// | modes of a context's files | as git keeps them: 0644 or 0755 | as on disk, see [`crate::context::Item::mode`] |
+/// | directories that have to be made | root's, with their usual modes | the step's owner's, 0755 |
+/// | `**` in a source | any number of directories | as `*` (not with `parents`) |
+/// | a link as the destination | replaced by a file | followed |
+/// | a directory as the destination of a file | an error | the file goes into it |
+/// | a file where there is a directory, below the destination | replaces it | an error |
+/// | [`Mkdir`] of what is there | gives it the step's attributes | leaves it alone |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Rules {
+    /// Those of specs: what gives the same image on every machine goes first.
+    #[default]
+    Own,
+    /// Those of BuildKit, for Dockerfiles.
+    Docker,
+}
+
+/// Which files are unpacked when they are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Archives {
+    /// None.
+    #[default]
+    Keep,
+    /// Tars, compressed or not, as their content tells (Dockerfile's ADD of local files); others are copied.
+    Unpack,
 }
 
 /// Where copied files come from.
@@ -78,6 +113,19 @@ pub enum CopySource {
     Stage(usize),
     /// An image, for the stage's platform.
     Image(ImageSource),
+    /// One file on the web, named by the last part of its URL's path. The copy's sources say nothing.
+    Url(UrlSource),
+    /// A commit of a Git repository. Its sources are paths in the directory that is taken.
+    Git(GitSource),
+}
+
+/// A file on the web, http or https.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UrlSource {
+    /// Where it is.
+    pub url: String,
+    /// The digest it must have.
+    pub checksum: Option<Digest>,
 }
 
 /// Where files go.
@@ -107,19 +155,6 @@ pub enum OwnerName {
     /// By name.
     Name(String),
 }
-
-/// The modes of copied files and directories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Modes {
-    /// Of files.
-    pub files: Option<FileMode>,
-    /// Of directories.
-    pub directories: Option<FileMode>,
-}
-
-/// Permission bits, `0o7777` at the most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FileMode(pub u32);
 
 /// The times of copied files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -153,6 +188,8 @@ pub struct Mkdir {
     pub owner: Option<Owner>,
     /// Its mode; 0755 if not given.
     pub mode: Option<FileMode>,
+    /// Whose rules hold where builders differ.
+    pub rules: Rules,
 }
 
 /// Makes a symbolic link.
@@ -249,74 +286,4 @@ pub struct Group {
     pub gid: Option<u32>,
     /// Whether the number comes from the system's range.
     pub system: bool,
-}
-
-/// Runs a command in the image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
-    /// The command, shell included.
-    pub argv: Vec<String>,
-    /// Variables for the command alone, besides the image's environment.
-    pub env: BTreeMap<String, String>,
-    /// What is mounted while it runs.
-    pub mounts: Vec<Mount>,
-    /// Its network.
-    pub network: Network,
-    /// How long it may take.
-    pub timeout: Option<Duration>,
-}
-
-/// Something that is mounted while a command runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// Where: absolute.
-    pub target: String,
-    /// What.
-    pub kind: MountKind,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountKind {
-    /// A directory that outlives the build and is never in the image.
-    Cache {
-        /// Its name; the target if not given.
-        id: Option<String>,
-    },
-    /// Files of a context, a stage or an image, seen read-only.
-    Bind {
-        /// Where they come from.
-        from: CopySource,
-        /// Their path there.
-        source: String,
-    },
-    /// A directory in memory.
-    Tmpfs {
-        /// Its largest size in bytes.
-        size: Option<u64>,
-    },
-    /// A secret as a file; never in a layer, a key or a log.
-    Secret {
-        /// The secret's name.
-        id: String,
-        /// Whether the step fails without it.
-        required: bool,
-    },
-    /// The user's SSH agent.
-    Ssh {
-        /// The agent's name.
-        id: String,
-    },
-}
-
-/// The network of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Network {
-    /// What the sandbox gives.
-    #[default]
-    Default,
-    /// None.
-    None,
-    /// The host's.
-    Host,
 }

@@ -1,10 +1,13 @@
 //! Input files and places in them: errors in what a user wrote show the line itself.
 
 mod diagnostic;
+mod diagnostics;
+pub mod suggest;
 
 use std::{fmt, ops::Range, sync::Arc};
 
 pub use diagnostic::Diagnostic;
+pub use diagnostics::Diagnostics;
 
 /// A file that a user wrote: its name as the user knows it, and its text.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     layer::EntryPath,
-    recipe::{Copy, Destination, Modes, Stage, Timestamps, Write},
+    recipe::{Copy, Destination, Modes, Rules, Stage, Timestamps, Write},
 };
 
 fn platform(text: &str) -> Platform {
@@ -25,6 +25,9 @@ fn copy(from: CopySource, source: &str) -> Step {
             timestamps: Timestamps::Fixed,
             independent: true,
             parents: false,
+            archives: crate::recipe::Archives::Keep,
+            empty_globs: false,
+            rules: Rules::Own,
         }),
     )
 }
@@ -45,8 +48,6 @@ fn write(text: &str) -> Step {
 fn step(name: &str, kind: StepKind) -> Step {
     Step { name: name.into(), created_by: name.into(), location: None, kind }
 }
-
-use crate::recipe::Step;
 
 fn stage(name: &str, base: Base, platform: &Platform, steps: Vec<Step>) -> Stage {
     Stage { name: name.into(), base, platform: platform.clone(), steps }
