@@ -62,7 +62,7 @@ impl Context {
     }
 
     /// Picks what the sources match, in their order; the matches of one source are sorted. Every source matches
-    /// something, or it is an error; what it matches may still be empty.
+    /// something, or it is an error (but for [`Selection::empty_globs`]); what it matches may still be empty.
     ///
     /// A source that is a symbolic link is followed inside the context; links below what is picked stay links.
     /// Blocks: it walks and hashes with several threads of its own.
@@ -70,11 +70,15 @@ impl Context {
         let inner = &*self.inner;
         let exclude = Filter::new(&selection.exclude)
             .map_err(|(line, pattern, error)| ContextError::Pattern { file: None, line, pattern, error })?;
-        let reader = Reader { root: &inner.root, ignore: inner.ignore.filter(), cache: &inner.cache };
+        let (root, ignore, cache) = (&inner.root, inner.ignore.filter(), &inner.cache);
+        // Where the store has what was fetched says nothing to people.
+        let stored = inner.store.root().canonicalize().is_ok_and(|store| root.starts_with(store));
+        let called = if stored { Path::new("") } else { root };
+        let reader = Reader { root, called, ignore, cache };
         let mut matches = Vec::new();
         for (number, written) in selection.sources.iter().enumerate() {
             let source = Source { reader, ignore: &inner.ignore, top: &inner.top, written };
-            for found in source.resolve()? {
+            for found in source.resolve(selection.empty_globs)? {
                 if found.node.file_type.is_socket() {
                     return Err(ContextError::Socket { written: written.clone() });
                 }

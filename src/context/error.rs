@@ -1,6 +1,9 @@
 //! What can be wrong with a context.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::PatternError;
 use crate::{
@@ -48,19 +51,19 @@ pub enum ContextError {
         error: PatternError,
     },
     /// A source leads out of the context.
-    #[error("source {written:?} is outside of the build context {root}")]
+    #[error("source {written:?} is outside of the build context{}", called(.root))]
     Outside {
         /// The source as written.
         written: String,
-        /// The context.
+        /// The context; empty if it is one that was fetched, whose place says nothing to people.
         root: PathBuf,
     },
     /// A source matches nothing.
-    #[error("source {written:?} matches nothing in the build context {root}")]
+    #[error("source {written:?} matches nothing in the build context{}", called(.root))]
     Missing {
         /// The source as written.
         written: String,
-        /// The context.
+        /// The context; empty if it is one that was fetched, whose place says nothing to people.
         root: PathBuf,
         /// A path that is there and looks alike.
         similar: Option<String>,
@@ -79,14 +82,15 @@ pub enum ContextError {
     },
     /// A source is, or goes through, a symbolic link to nothing in the context.
     #[error(
-        "source {written:?} goes through the symbolic link {link}, which leads to nothing inside the build context {root}"
+        "source {written:?} goes through the symbolic link {link}, which leads to nothing inside the build context{}",
+        called(.root)
     )]
     Dangling {
         /// The source as written.
         written: String,
         /// The link.
         link: String,
-        /// The context.
+        /// The context; empty if it is one that was fetched, whose place says nothing to people.
         root: PathBuf,
     },
     /// A source is a socket, which no layer can hold.
@@ -110,6 +114,10 @@ impl From<StoreError> for ContextError {
     fn from(error: StoreError) -> Self {
         Self::Store(Box::new(error))
     }
+}
+
+fn called(root: &Path) -> String {
+    if root.as_os_str().is_empty() { String::new() } else { format!(" {}", root.display()) }
 }
 
 fn place(file: Option<&PathBuf>, line: usize) -> String {

@@ -20,6 +20,8 @@ pub struct Selection {
     /// What to leave out: patterns as in an ignore file, relative to each directory that a source matches. A file
     /// that a source matches itself is judged by its name.
     pub exclude: Vec<String>,
+    /// Whether a glob may match nothing. A plain path never may.
+    pub empty_globs: bool,
 }
 
 /// One thing that a source matches, with everything below it.
@@ -44,6 +46,9 @@ pub struct Item {
     /// The entry, owned by root and of the epoch, with its mode as git would keep it (`0755` or `0644`, special bits
     /// kept). Hard links are several files here: see [`Item::identity`].
     pub entry: Entry,
+    /// Its mode as it is on disk, but that what only a umask of 002 allows the group counts as not allowed: 0664 is 0644
+    /// here, 0775 is 0755. For copies by Docker's rules, which keep modes.
+    pub mode: u32,
     /// The digest of a file's bytes.
     pub digest: Option<Digest>,
     /// The time of its last change on disk, in seconds since the epoch.
@@ -126,6 +131,7 @@ pub(super) fn item(root: &Path, node: &Node, relative: &[u8], path: &[u8]) -> Op
     let several = node.file_type.is_file() && node.links > 1;
     Some(Item {
         entry,
+        mode: node.kept_mode(),
         digest: inside.digest,
         mtime: node.stat.mtime.0,
         identity: several.then_some((node.stat.device, node.stat.inode)),

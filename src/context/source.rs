@@ -38,8 +38,8 @@ pub(super) struct Source<'a, 't> {
 }
 
 impl<'t> Source<'_, 't> {
-    /// All that the source matches, sorted; at least one.
-    pub(super) fn resolve(&self) -> Result<Vec<Match<'t>>, ContextError> {
+    /// All that the source matches, sorted; at least one, unless it is a glob and those may match nothing.
+    pub(super) fn resolve(&self, may_be_empty: bool) -> Result<Vec<Match<'t>>, ContextError> {
         let parts = self.parts()?;
         let glob = |error| ContextError::Glob { written: self.written.to_owned(), error };
         let mut names = Vec::new();
@@ -60,7 +60,10 @@ impl<'t> Source<'_, 't> {
         if found.is_empty() {
             // `pages/[id].ts`: a name that looks like a pattern.
             let literal = parts.iter().map(|part| part.to_vec()).collect();
-            return self.exactly(literal).map(|found| vec![found]);
+            return match self.exactly(literal) {
+                Err(ContextError::Missing { .. } | ContextError::Ignored { .. }) if may_be_empty => Ok(found),
+                literal => literal.map(|found| vec![found]),
+            };
         }
         for one in &mut found {
             if one.node.file_type.is_symlink() {
@@ -83,7 +86,7 @@ impl<'t> Source<'_, 't> {
                 b".." => {
                     parts.pop().ok_or_else(|| ContextError::Outside {
                         written: self.written.to_owned(),
-                        root: self.reader.root.to_owned(),
+                        root: self.reader.called.to_owned(),
                     })?;
                 }
                 part => parts.push(part),
@@ -101,7 +104,7 @@ impl<'t> Source<'_, 't> {
             Followed::Dangling(link) => Err(ContextError::Dangling {
                 written: self.written.to_owned(),
                 link: shown(&link),
-                root: self.reader.root.to_owned(),
+                root: self.reader.called.to_owned(),
             }),
         }
     }
@@ -203,7 +206,7 @@ impl<'t> Source<'_, 't> {
             let file = self.ignore.file().map(|file| file.to_owned());
             return Ok(ContextError::Ignored { written, rule: rule.written.clone(), file, line: rule.line });
         }
-        let root = self.reader.root.to_owned();
+        let root = self.reader.called.to_owned();
         let mut similar = None;
         for count in (0..names.len()).rev() {
             if let Followed::To(node, path) = self.follow(&names[..count])? {

@@ -183,7 +183,11 @@ impl Place {
 
     fn select(&self, sources: &[&str], exclude: &[&str]) -> Result<Vec<Picked>, ContextError> {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        self.open().select(&Selection { sources: owned(sources), exclude: owned(exclude) })
+        self.open().select(&Selection {
+            sources: owned(sources),
+            exclude: owned(exclude),
+            ..Selection::default()
+        })
     }
 
     /// What is selected, as `matched:entry`.
@@ -336,7 +340,8 @@ fn a_changed_file_and_a_socket() {
     assert!(matches!(place.select(&["d/s"], &[]), Err(ContextError::Socket { .. })));
     // Listed, then changed, then read.
     let context = place.open();
-    let selection = |source: &str| Selection { sources: vec![source.into()], exclude: vec![] };
+    let selection =
+        |source: &str| Selection { sources: vec![source.into()], exclude: vec![], ..Selection::default() };
     assert!(matches!(context.select(&selection("d/none")), Err(ContextError::Missing { .. })));
     place.write("d/a", "other");
     assert!(matches!(context.select(&selection("d/a")), Err(ContextError::Changed { .. })));
@@ -354,7 +359,9 @@ fn measures() {
         let start = std::time::Instant::now();
         let context = Context::open(Path::new(&root), Ignore::none(), &store, &Sink::silent()).unwrap();
         let opened = start.elapsed();
-        let picked = context.select(&Selection { sources: vec![".".into()], exclude: vec![] }).unwrap();
+        let picked = context
+            .select(&Selection { sources: vec![".".into()], exclude: vec![], ..Selection::default() })
+            .unwrap();
         let selected = start.elapsed();
         let made = digest(&picked);
         let count: usize = picked.iter().map(|one| one.items.len()).sum();
@@ -362,5 +369,19 @@ fn measures() {
             "{count} entries: open {opened:?}, select {selected:?}, digest {:?} {made}",
             start.elapsed()
         );
+    }
+}
+
+#[test]
+fn a_context_of_the_store_is_not_called_by_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    for (root, shown) in [(store.root().join("contexts/a"), false), (folder.path().join("a"), true)] {
+        std::fs::create_dir_all(&root).unwrap();
+        let context = Context::open(&root, Ignore::none(), &store, &Sink::silent()).unwrap();
+        let selection = Selection { sources: vec!["none".to_owned()], ..Selection::default() };
+        let error = context.select(&selection).unwrap_err().to_string();
+        assert!(error.starts_with("source \"none\" matches nothing in the build context"), "{error}");
+        assert_eq!(error.ends_with("/a"), shown, "{error}");
     }
 }

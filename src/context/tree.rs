@@ -49,6 +49,8 @@ pub(super) struct Node {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) root: &'a Path,
+    /// The root as errors name it.
+    pub(super) called: &'a Path,
     pub(super) ignore: &'a Filter,
     pub(super) cache: &'a StatCache,
 }
@@ -98,6 +100,17 @@ impl Node {
             FileType::Symlink => 0o777,
             _ if executable => 0o755 | self.mode & 0o7000,
             _ => 0o644 | self.mode & 0o7000,
+        }
+    }
+
+    /// The mode on disk, but for the group's write permission where a umask of 002 explains it: then it is what a umask
+    /// of 022 would have left (0664 counts as 0644, 0775 as 0755, 2775 as 2755). The first is the default of users with
+    /// a group of their own, the second that of most CI systems: a checkout gives one image on both.
+    pub(super) fn kept_mode(&self) -> u32 {
+        match self.mode & 0o777 {
+            _ if self.file_type.is_symlink() => 0o777,
+            0o664 | 0o775 => self.mode & !0o020,
+            _ => self.mode,
         }
     }
 

@@ -11,13 +11,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{LayerError, read::Verified};
 use crate::oci::Digest;
 
 /// A path inside a layer: relative to the root, bytes, never empty, no `.`, `..` or empty parts, no slash at either
 /// end. Sorts so that a directory comes before what it holds and siblings come in byte order.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EntryPath(Vec<u8>);
 
 impl EntryPath {
@@ -99,7 +100,7 @@ impl fmt::Debug for EntryPath {
 }
 
 /// One entry of a layer. Everything in it goes into the tar as it is: whoever makes it normalises modes and times.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Where it is.
     pub path: EntryPath,
@@ -125,7 +126,7 @@ impl Entry {
 }
 
 /// What an entry is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A directory.
     Directory,
@@ -159,7 +160,7 @@ pub enum Kind {
 }
 
 /// The bytes of a regular file, and where they are.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
     /// At hand.
     Bytes(Bytes),
@@ -186,7 +187,7 @@ pub enum Content {
 }
 
 /// What identifies one version of a file on disk, as in git's index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct FileStat {
     /// Bytes.
     pub size: u64,

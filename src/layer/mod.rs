@@ -23,7 +23,7 @@ pub use compression::Compression;
 pub use decompress::{Decoder, Encoding};
 pub use entry::{Content, Entry, EntryPath, FileStat, Kind};
 pub use error::LayerError;
-pub use plain::write_tar;
+pub use plain::{Copier, write_tar};
 pub use pool::Pool;
 pub use read::{open_file, verify_file};
 pub use write::{Layer, Options, Written, write_layer};

@@ -77,6 +77,11 @@ impl Client {
         })
     }
 
+    /// The certificates (PEM) that are trusted for every host, besides the system's.
+    pub fn certificates(&self) -> &[Vec<u8>] {
+        &self.inner.settings.ca
+    }
+
     /// The registry of this name.
     pub(super) fn host(&self, name: &str) -> Result<Arc<Host>> {
         let asked = self.inner.settings.hosts.get(name).is_some_and(|host| host.insecure);

@@ -10,7 +10,7 @@
 //! | `request` | one request with authentication, redirects, retries |
 //! | `challenge`, `token` | what a registry asks for, and the tokens it gets |
 //! | `credentials` | where passwords and identity tokens come from |
-//! | `manifest`, `pull`, `fetch`, `download`, `upload`, `chunks` | what the client can do |
+//! | `manifest`, `pull`, `fetch`, `download`, `file`, `upload`, `chunks` | what the client can do |
 //! | `policy` | quirks by registry |
 //!
 //! The client is our own and not `oci-client`'s. That one never retries and drops `Retry-After`, panics where no
@@ -30,6 +30,7 @@ mod credentials;
 mod download;
 mod error;
 mod fetch;
+mod file;
 mod host;
 mod link;
 mod location;
@@ -45,8 +46,9 @@ mod upload;
 
 pub use client::Client;
 pub use credentials::{Credential, CredentialError, Credentials, Found};
-pub use download::Downloaded;
+pub use download::{Downloaded, FileVersion};
 pub use error::RegistryError;
+pub use file::WebFile;
 pub use manifest::{Manifested, Published};
 pub use pull::BlobStream;
 pub use secret::Secret;

@@ -128,7 +128,10 @@ impl Client {
                     }
                     Ok(Err(error)) => {
                         let error = broken(&action, error);
-                        if matches!(error, RegistryError::Untrusted { .. }) {
+                        if matches!(
+                            error,
+                            RegistryError::Untrusted { .. } | RegistryError::UnknownHost { .. }
+                        ) {
                             return Err(error);
                         }
                         // What TLS said is of more use than that plain HTTP failed too.

@@ -88,7 +88,7 @@ pub fn ingest_as(
     let mut plain = Decoder::new(Cursor::new(head).chain(&mut archive)).map_err(failed)?;
     let mut block = Vec::new();
     plain.by_ref().take(512).read_to_end(&mut block).map_err(failed)?;
-    if !is_tar(&block) {
+    if !is_header(&block) {
         let found = describe(&block, plain.encoding());
         return Err(RootfsError::NotAnArchive { what: what.into(), found });
     }
@@ -136,7 +136,14 @@ impl Write for Hashing<'_> {
     }
 }
 
-fn is_tar(block: &[u8]) -> bool {
+/// Whether a tar that holds something begins here, compressed or not. What cannot be read is none.
+pub fn is_tar(stream: impl Read) -> bool {
+    let mut block = Vec::with_capacity(512);
+    let read = Decoder::new(stream).and_then(|plain| plain.take(512).read_to_end(&mut block));
+    read.is_ok() && is_header(&block) && block.iter().any(|b| *b != 0)
+}
+
+fn is_header(block: &[u8]) -> bool {
     // An empty tar is nothing but zeros.
     block.len() == 512
         && (block.iter().all(|b| *b == 0)

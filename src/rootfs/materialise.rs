@@ -93,6 +93,30 @@ pub fn materialise_layer<R: Read>(
     made.keep(store, diff_id)
 }
 
+/// Takes a plain tar that is at `path`, on the store's file system, into the store under its digest, `diff_id`: by its
+/// name, not by copying it. Blocks.
+pub fn adopt(store: &Store, diff_id: &Digest, what: &str, path: &Path) -> Result<Arc<TarIndex>, RootfsError> {
+    if let Some(index) = load(store, diff_id)? {
+        fs::remove_file(path).map_err(RootfsError::io("remove", path))?;
+        return Ok(index);
+    }
+    let target = store.tar_path(diff_id);
+    let file = fs::File::open(path).map_err(RootfsError::io("open", path))?;
+    let size = file.metadata().map_err(RootfsError::io("read", path))?.len();
+    let index = TarIndex::read(io::BufReader::with_capacity(1 << 20, file), &target)
+        .map_err(RootfsError::tar(what))?;
+    fs::rename(path, &target).map_err(RootfsError::io("rename a file to", &target))?;
+    keep_index(store, diff_id, &index, size)?;
+    Ok(Arc::new(index))
+}
+
+fn keep_index(store: &Store, key: &Digest, index: &TarIndex, size: u64) -> Result<(), RootfsError> {
+    let mut record = store.temporary()?;
+    let path = record.path().to_owned();
+    record.file().write_all(&index_format::encode(index, size)).map_err(RootfsError::io("write", path))?;
+    Ok(record.keep(&store.record_path(Bucket::Indices, key), false)?)
+}
+
 /// Reads a plain tar that is to be kept under a key that says nothing about its content.
 pub(super) fn read_tar(
     store: &Store,
@@ -184,13 +208,7 @@ impl Made {
         let path = self.temporary.path().to_owned();
         let size = self.temporary.file().metadata().map_err(RootfsError::io("read", &path))?.len();
         self.temporary.keep(&store.tar_path(key), false)?;
-        let mut record = store.temporary()?;
-        let path = record.path().to_owned();
-        record
-            .file()
-            .write_all(&index_format::encode(&self.index, size))
-            .map_err(RootfsError::io("write", path))?;
-        record.keep(&store.record_path(Bucket::Indices, key), false)?;
+        keep_index(store, key, &self.index, size)?;
         Ok(Arc::new(self.index))
     }
 }

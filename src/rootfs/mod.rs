@@ -17,6 +17,7 @@ mod extract;
 mod extract_node;
 mod index;
 mod index_format;
+mod index_layer;
 mod materialise;
 mod pax;
 mod place;
@@ -35,11 +36,11 @@ mod samples;
 #[cfg(test)]
 mod view_tests;
 
-pub use archive::{Archive, ingest, ingest_as, ingest_file};
+pub use archive::{Archive, ingest, ingest_as, ingest_file, is_tar};
 pub use error::{RootfsError, TarError};
 pub use extract::{ExtractOptions, extract};
 pub use index::{Item, TarIndex};
-pub use materialise::{damaged, load, materialise_layer};
+pub use materialise::{adopt, damaged, load, materialise_layer};
 pub use users::{Group, Owner, User, Users};
 pub use users_edit::{NewGroup, NewUser, UserFiles};
-pub use view::{Found, LayerSource, View};
+pub use view::{Found, LayerSource, PlacedLayer, View};

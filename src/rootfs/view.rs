@@ -46,8 +46,12 @@ pub enum Found {
 /// Blocks while its source does.
 pub struct View {
     source: Arc<dyn LayerSource>,
-    layers: Vec<OnceLock<Arc<TarIndex>>>,
+    layers: Vec<PlacedLayer>,
 }
+
+/// A layer's index with its entries where they land on the layers below it, once somebody has asked for it. Views of
+/// chains that begin with the same layers may share those.
+pub type PlacedLayer = Arc<OnceLock<Arc<TarIndex>>>;
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,13 +71,18 @@ enum Said {
 impl View {
     /// A view of these layers, lowest first. Nothing is read yet.
     pub fn new(source: impl LayerSource + 'static) -> Self {
-        let layers = (0..source.count()).map(|_| OnceLock::new()).collect();
+        Self::sharing(source, Vec::new())
+    }
+
+    /// The same, where the lowest layers are those of another view, too.
+    pub fn sharing(source: impl LayerSource + 'static, mut layers: Vec<PlacedLayer>) -> Self {
+        layers.resize_with(source.count(), PlacedLayer::default);
         Self { source: Arc::new(source), layers }
     }
 
     /// A layer's index with its entries where they land: those in directories the layer does not tell of are moved to
     /// where the layers below have them, which may be behind a symbolic link.
-    pub(super) fn layer(&self, number: usize) -> Result<Arc<TarIndex>, RootfsError> {
+    pub fn layer(&self, number: usize) -> Result<Arc<TarIndex>, RootfsError> {
         if let Some(index) = self.layers[number].get() {
             return Ok(index.clone());
         }
@@ -82,7 +91,8 @@ impl View {
         Ok(self.layers[number].get_or_init(|| placed.unwrap_or(index)).clone())
     }
 
-    pub(super) fn count(&self) -> usize {
+    /// How many layers there are.
+    pub fn count(&self) -> usize {
         self.layers.len()
     }
 

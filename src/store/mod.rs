@@ -8,6 +8,7 @@
 //!     names/<hex>.json              a reference and the descriptor it points to, named by the reference's digest
 //!     tars/<hex>.tar                a layer or an archive, uncompressed, named by the digest of its key
 //!     stat/<hex>                    a context's stat cache, named by the digest of the context's path
+//!     trees/, mounts/, logs/        layers unpacked, directories of cache mounts, output of steps: for the owner alone
 //!     tmp/<session>/                files being written; a session's folder is locked while its process lives
 //! ```
 //!
@@ -26,6 +27,7 @@ mod tests;
 
 use std::{
     fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -135,6 +137,13 @@ impl Store {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
         }
+        // Programs of images lie there with all their bits, set-uid ones too, and what steps wrote and downloaded: no
+        // other user of this machine is to get at them.
+        for folder in ["trees", "mounts", "logs"] {
+            let path = root.join(folder);
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(StoreError::io("create", &path))?;
+        }
         let session = session::Session::begin(&root.join("tmp"))?;
         Ok(Self { inner: Arc::new(Inner { root, session }) })
     }
@@ -148,6 +157,18 @@ impl Store {
     /// without [`Temporary::keep`].
     pub fn temporary(&self) -> Result<Temporary, StoreError> {
         self.inner.session.file()
+    }
+
+    /// A path in this process's temporary folder with nothing at it yet, for whoever makes a file or a directory there
+    /// and renames or removes it. What is left there goes with the process, or when a later one looks for it.
+    pub fn temporary_path(&self) -> PathBuf {
+        self.inner.session.path()
+    }
+
+    /// The temporary folders of processes that are gone, with what this process had no right to remove: files that
+    /// belong to ids of a user namespace.
+    pub fn left_behind(&self) -> Vec<PathBuf> {
+        session::left_behind(&self.root().join("tmp"))
     }
 
     /// Where the uncompressed tar of this key is or would be. Written through [`Store::temporary`] and

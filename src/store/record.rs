@@ -21,6 +21,10 @@ pub enum Bucket {
     Indices,
     /// The digest of a blob that the store does not have → the repository that has it.
     Remote,
+    /// Key of a RUN step → what it changed.
+    Runs,
+    /// The digest of a URL → the blob of the file that was there, and its version.
+    Files,
 }
 
 impl Bucket {
@@ -31,6 +35,8 @@ impl Bucket {
             Self::Chunks => "chunks-1",
             Self::Indices => "indices-1",
             Self::Remote => "remote-1",
+            Self::Runs => "runs-1",
+            Self::Files => "files-1",
         }
     }
 }

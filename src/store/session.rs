@@ -1,8 +1,9 @@
 //! Temporary files, one folder a process, cleared away after crashes.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -30,6 +31,8 @@ impl Session {
         gate.unlock().and_then(|()| gate.lock_shared()).map_err(StoreError::io("lock", &gate_path))?;
         let folder = tempfile::Builder::new()
             .prefix("s")
+            // Trees of steps lie there for a while.
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(tmp)
             .map_err(StoreError::io("create a folder in", tmp))?
             .keep();
@@ -39,8 +42,12 @@ impl Session {
         Ok(Self { folder, _lock: lock, next: AtomicU64::new(0) })
     }
 
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
     pub(super) fn file(&self) -> Result<Temporary, StoreError> {
-        let path = self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let path = self.path();
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -69,16 +76,23 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
 
 /// Removes the folders whose process is gone. Failures are left to the next process: this is only about space.
 fn sweep(tmp: &Path) {
-    for entry in fs::read_dir(tmp).into_iter().flatten().flatten() {
-        let folder = entry.path();
-        if !folder.is_dir() {
-            continue;
-        }
-        let alive = File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
-        if !alive {
-            let _ = fs::remove_dir_all(&folder);
-        }
+    for folder in dead(tmp) {
+        let _ = fs::remove_dir_all(&folder);
     }
+}
+
+/// The folders whose process is gone, if nobody is just making one.
+pub(super) fn left_behind(tmp: &Path) -> Vec<PathBuf> {
+    match lock_file(&tmp.join("gate")) {
+        Ok(gate) if gate.try_lock().is_ok() => dead(tmp),
+        _ => Vec::new(),
+    }
+}
+
+fn dead(tmp: &Path) -> Vec<PathBuf> {
+    let alive = |folder: &PathBuf| File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
+    let folders = fs::read_dir(tmp).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter(|path| path.is_dir() && !alive(path)).collect()
 }
 
 /// A file that nobody else sees yet.

@@ -46,3 +46,15 @@ fn only_images_that_are_here_get_names() {
     store.name_image(&name, &image).unwrap();
     assert_eq!(store.named_image(&name).unwrap(), Some(image));
 }
+
+#[test]
+fn other_users_get_at_nothing_that_steps_left() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_home, store) = store();
+    let private = ["trees", "mounts", "logs"].map(|folder| store.root().join(folder));
+    let session = store.temporary_path().parent().unwrap().to_owned();
+    for folder in private.into_iter().chain([session]) {
+        let mode = fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} {mode:o}", folder.display());
+    }
+}
