@@ -1,0 +1,208 @@
+//! The command itself: from a fork of init to the program.
+
+use std::{
+    ffi::{CStr, CString},
+    fs, io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{ffi::OsStrExt, fs::PermissionsExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Mode as FileMode, OFlags},
+    io::Errno,
+    process::{Gid, Uid, chdir, setsid},
+    stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Execution, Mode, User, fakeroot, fault::Fault, ground::Ground, init::Step, limits, sys};
+
+/// What becomes of a command that could not be started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum NotStarted {
+    /// As a shell would have it: the status, and what to say on standard error.
+    Status(i32, String),
+    /// The sandbox, or the image, is at fault.
+    Fault(Fault),
+}
+
+impl From<Fault> for NotStarted {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// The command's standard output and standard error, and what else connects it.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    pub(super) out: OwnedFd,
+    pub(super) err: OwnedFd,
+    /// Where the descriptor goes on which calls arrive that the supervisor answers.
+    pub(super) calls: Option<UnixStream>,
+}
+
+/// Makes the working directory, where the image has none.
+pub(super) fn make_workdir(execution: &Execution) -> Result<(), Fault> {
+    let path = workdir(execution);
+    fs::create_dir_all(path).map_err(Fault::of(format!("make the working directory {}", path.display())))
+}
+
+fn workdir(execution: &Execution) -> &Path {
+    if execution.workdir.is_empty() { Path::new("/") } else { Path::new(&execution.workdir) }
+}
+
+/// Becomes the command. Returns only if that fails.
+pub(super) fn start(step: &Step<'_>, outputs: &Outputs) -> NotStarted {
+    match prepare(step, outputs) {
+        Err(fault) => NotStarted::Fault(fault),
+        Ok(()) => replace(step.execution),
+    }
+}
+
+fn prepare(step: &Step<'_>, outputs: &Outputs) -> Result<(), Fault> {
+    let execution = step.execution;
+    sys::reset_signals();
+    setsid().map_err(Fault::of("start a session"))?;
+    let null = null().map_err(Fault::of("open /dev/null"))?;
+    dup2_stdin(null).map_err(Fault::of("connect standard input"))?;
+    dup2_stdout(outputs.out.as_fd()).map_err(Fault::of("connect standard output"))?;
+    dup2_stderr(outputs.err.as_fd()).map_err(Fault::of("connect standard error"))?;
+    rustix::process::umask(FileMode::from_raw_mode(0o022));
+    limits::apply(&execution.limits, step.cgroup.is_some());
+    let path = workdir(execution);
+    chdir(path).map_err(Fault::of(format!("enter the working directory {}", path.display())))?;
+    let listener = step.confinement.apply().map_err(|error| Fault::new("", error.to_string()))?;
+    if let (Some(listener), Some(calls)) = (listener, &outputs.calls) {
+        fakeroot::send(calls.as_fd(), listener.as_fd()).map_err(Fault::of("hand over its system calls"))?;
+    }
+    become_user(step.ground, &execution.user)
+}
+
+fn null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, FileMode::empty())?)
+}
+
+/// Takes on the ids. With one id there is nothing to take on: others are made believe.
+fn become_user(ground: &Ground, user: &User) -> Result<(), Fault> {
+    if ground.mode == Mode::SingleId {
+        return Ok(());
+    }
+    let action = || format!("become user {} of group {}", user.uid, user.gid);
+    let groups: Vec<Gid> = user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    set_thread_groups(&groups)
+        .and_then(|()| set_thread_res_gid(gid, gid, gid))
+        .and_then(|()| set_thread_res_uid(uid, uid, uid))
+        .map_err(Fault::of(action()))
+}
+
+fn replace(execution: &Execution) -> NotStarted {
+    let Some(program) = execution.argv.first() else {
+        return Fault::new("", "there is no command to run").into();
+    };
+    let path = match look_up(program, search_path(execution)) {
+        Ok(path) => path,
+        Err(not_started) => return not_started,
+    };
+    let environment = execution.env.iter().map(|(name, value)| format!("{name}={value}"));
+    let texts = (
+        CString::new(path.as_os_str().as_bytes()),
+        strings(execution.argv.iter().cloned()),
+        strings(environment),
+    );
+    let (Ok(path), Ok(arguments), Ok(environment)) = texts else {
+        return Fault::new(format!("run {program}"), "an argument or variable has a zero byte").into();
+    };
+    failure(program, &path, &sys::exec(&path, &arguments, &environment))
+}
+
+fn strings(texts: impl Iterator<Item = String>) -> Result<Vec<CString>, std::ffi::NulError> {
+    texts.map(CString::new).collect()
+}
+
+fn search_path(execution: &Execution) -> &str {
+    let set = execution.env.iter().rev().find(|(name, _)| name == "PATH");
+    set.map_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", |(_, value)| value.as_str())
+}
+
+/// Finds a program as a shell does.
+fn look_up(program: &str, path: &str) -> Result<PathBuf, NotStarted> {
+    if program.contains('/') {
+        return Ok(PathBuf::from(program));
+    }
+    let mut denied = None;
+    for directory in path.split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let candidate = Path::new(directory).join(program);
+        match fs::metadata(&candidate) {
+            Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => return Ok(candidate),
+            Ok(found) if found.is_file() => denied = Some(candidate),
+            _ => {}
+        }
+    }
+    Err(match denied {
+        Some(candidate) => NotStarted::Status(126, format!("{} is not executable", candidate.display())),
+        None => NotStarted::Status(127, format!("{program} is not in the PATH of the image ({path})")),
+    })
+}
+
+/// What it means that a program was not executed.
+fn failure(program: &str, path: &CStr, error: &io::Error) -> NotStarted {
+    let file = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOENT) if fs::metadata(file).is_ok() => NotStarted::Status(
+            127,
+            format!("{program} needs an interpreter or a dynamic loader that the image does not have"),
+        ),
+        Some(Errno::NOENT | Errno::NOTDIR) => {
+            NotStarted::Status(127, format!("{program} is not in the image"))
+        }
+        Some(Errno::ACCESS) => NotStarted::Status(126, format!("{program} is not executable")),
+        Some(Errno::NOEXEC) => match machine(file) {
+            Some(machine) => Fault::new(
+                format!("run {program}"),
+                format!("it is built for another platform ({machine}), and this host has no emulator for it"),
+            )
+            .hint("install qemu-user-static (binfmt), or build for this host's platform")
+            .into(),
+            None => {
+                NotStarted::Status(126, format!("{program} is neither a program nor does it begin with #!"))
+            }
+        },
+        _ => NotStarted::Status(126, format!("cannot run {program}: {error}")),
+    }
+}
+
+/// What an ELF file is built for; `None` if it is none.
+fn machine(file: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut header = [0; 20];
+    fs::File::open(file).ok()?.read_exact(&mut header).ok()?;
+    if !header.starts_with(b"\x7fELF") {
+        return None;
+    }
+    let number = match header[5] {
+        2 => u16::from_be_bytes([header[18], header[19]]),
+        _ => u16::from_le_bytes([header[18], header[19]]),
+    };
+    Some(match number {
+        3 => "386".to_owned(),
+        21 => "ppc64le".to_owned(),
+        22 => "s390x".to_owned(),
+        40 => "arm".to_owned(),
+        62 => "amd64".to_owned(),
+        183 => "arm64".to_owned(),
+        243 => "riscv64".to_owned(),
+        258 => "loong64".to_owned(),
+        other => format!("ELF machine {other}"),
+    })
+}
+
+/// Writes a line to a descriptor that somebody may have closed.
+pub(super) fn say(to: BorrowedFd<'_>, text: &str) {
+    let _ = rustix::io::write(to, format!("imgbuild: {text}\n").as_bytes());
+}

@@ -1,0 +1,442 @@
+//! The root file system of a step: trees, `/proc`, `/dev`, `/sys`, and what the caller wants to be seen.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode as FileMode, makedev, mknodat},
+    mount::{
+        MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change,
+        unmount,
+    },
+    process::{chdir, pivot_root},
+};
+
+use super::{
+    Execution, FileMount, Mode, Network, RunMount,
+    fault::Fault,
+    ground::{Ground, Layers, Proc},
+    mounts::{Detached, INERT, Stage, Upper, tmpfs},
+    tree::Marks,
+};
+
+/// The name of the host that a command sees.
+pub const HOSTNAME: &str = "imgbuild";
+
+/// What containers do not see of `/proc` and `/sys` (the list of container runtimes: these tell of the host or change it).
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// What containers may read and not write.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The devices that every program may expect: name, major and minor number.
+pub(super) const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+pub(super) const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+const SHM_SIZE: u64 = 64 << 20;
+
+/// Directories of the host that a step's root is made from.
+#[derive(Debug)]
+pub(super) struct Places<'a> {
+    /// Trees, lowest first.
+    pub(super) lowers: &'a [PathBuf],
+    /// The upper tree, which is there; for [`Layers::Copied`] the directory with the copy.
+    pub(super) upper: &'a Path,
+    /// A directory of the step alone, on the same file system.
+    pub(super) work: &'a Path,
+    /// An empty directory to mount on, which all steps share: each has a mount namespace of its own.
+    pub(super) stage: &'a Path,
+}
+
+/// A directory or file that was made for something to be mounted on.
+#[derive(Debug)]
+struct MountPoint {
+    path: PathBuf,
+    directory: bool,
+}
+
+/// Mount points that were made, outermost first.
+#[derive(Debug, Default)]
+pub(super) struct MountPoints(Vec<MountPoint>);
+
+/// A mount that waits for the new root.
+struct Waiting {
+    mount: Detached,
+    target: String,
+    directory: bool,
+}
+
+/// Builds the root of a step and moves this process there, the first of its mount namespace and, with
+/// [`Proc::Own`], of its pid namespace.
+pub(super) fn enter(
+    ground: &Ground,
+    execution: &Execution,
+    places: &Places<'_>,
+) -> Result<MountPoints, Fault> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(Fault::of("part the mounts from the host's"))?;
+    let mut stage = Stage::new(places.stage.to_owned())?;
+
+    let mut waiting = Vec::new();
+    for mount in &execution.mounts {
+        waiting.extend(prepare(mount, ground, places, &mut stage)?);
+    }
+    for file in &execution.files {
+        waiting.push(prepare_file(file, ground, &mut stage)?);
+    }
+    let proc = proc(ground)?;
+    let sys = sys(ground);
+    let devices = devices(ground)?;
+
+    let root = root(ground, execution, places, &mut stage, &waiting)?;
+    chdir(&root).and_then(|()| pivot_root(".", ".")).map_err(Fault::of("change the root"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(Fault::of("let go of the host's root"))?;
+    chdir("/").map_err(Fault::of("enter the root"))?;
+
+    // From here on nothing of the host can be reached by a path.
+    let mut points = MountPoints::default();
+    for (target, mount) in [("/proc", &proc), ("/sys", &sys)] {
+        points.make(Path::new(target), true)?;
+        if let Some(mount) = mount {
+            mount.attach(target).map_err(Fault::of(format!("mount {target}")))?;
+        }
+    }
+    points.make(Path::new("/dev"), true)?;
+    dev(ground, execution, devices)?;
+    limit_processes(ground);
+    protect(ground)?;
+    let mut waiting = waiting.into_iter();
+    for mount in &execution.mounts {
+        match mount {
+            RunMount::Tmpfs { target, size } => {
+                points.make(Path::new(target), true)?;
+                let size = size.map(|size| format!(",size={size}")).unwrap_or_default();
+                tmpfs(Path::new(target), MountFlags::NOSUID | MountFlags::NODEV, &format!("mode=1777{size}"))
+                    .map_err(Fault::of(format!("mount a tmpfs on {target}")))?;
+            }
+            RunMount::Bind { .. } | RunMount::Trees { .. } => attach(waiting.next(), &mut points)?,
+        }
+    }
+    waiting.try_for_each(|file| attach(Some(file), &mut points))?;
+    Ok(points)
+}
+
+fn attach(waiting: Option<Waiting>, points: &mut MountPoints) -> Result<(), Fault> {
+    let Some(Waiting { mount, target, directory }) = waiting else { return Ok(()) };
+    points.make(Path::new(&target), directory)?;
+    mount.attach(&target).map_err(Fault::of(format!("mount {target}")))
+}
+
+/// Mounts the trees. Below them lies one more, with a place for everything that will be mounted: so mount points need
+/// not be made in the upper tree.
+fn root(
+    ground: &Ground,
+    execution: &Execution,
+    places: &Places<'_>,
+    stage: &mut Stage,
+    waiting: &[Waiting],
+) -> Result<PathBuf, Fault> {
+    if ground.facts.layers == Layers::Copied {
+        let root = stage.directory("root")?;
+        mount_bind(places.upper, &root).map_err(Fault::of("mount the root"))?;
+        return Ok(root);
+    }
+    let stub = stage.directory("stub")?;
+    let tmpfs = execution.mounts.iter().filter_map(|mount| match mount {
+        RunMount::Tmpfs { target, .. } => Some((target.as_str(), true)),
+        _ => None,
+    });
+    let fixed = ["/proc", "/sys", "/dev"].map(|path| (path, true));
+    let targets = waiting.iter().map(|waiting| (waiting.target.as_str(), waiting.directory));
+    for (target, directory) in fixed.into_iter().chain(tmpfs).chain(targets) {
+        place(&stub, target, directory);
+    }
+    let mut lowers = vec![stub];
+    lowers.extend_from_slice(places.lowers);
+    let upper = Upper { tree: places.upper.to_owned(), work: places.work.join("work") };
+    fs::create_dir(&upper.work).map_err(Fault::of("make a directory for overlayfs"))?;
+    stage.overlay(&lowers, Some(&upper), ground.flavour.marks)
+}
+
+/// Makes a place for a mount in the stub. A target that cannot be there is made in the root later, which says why.
+fn place(stub: &Path, target: &str, directory: bool) {
+    let parts = target.split('/').filter(|part| !part.is_empty() && *part != ".");
+    if target.contains("/../") || target.ends_with("/..") {
+        return;
+    }
+    let path = stub.join(parts.collect::<PathBuf>());
+    let _ = match directory {
+        true => fs::create_dir_all(path),
+        false => {
+            path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::File::create(path).map(drop))
+        }
+    };
+}
+
+/// Opens what a mount of the caller shows. A tmpfs needs nothing of the host.
+fn prepare(
+    mount: &RunMount,
+    ground: &Ground,
+    places: &Places<'_>,
+    stage: &mut Stage,
+) -> Result<Option<Waiting>, Fault> {
+    let (source, target, read_only) = match mount {
+        RunMount::Tmpfs { .. } => return Ok(None),
+        RunMount::Bind { target, source, read_only } => (source.clone(), target, *read_only),
+        RunMount::Trees { target, lower, source, read_only } => {
+            let mut lowers = vec![stage.directory("empty")?];
+            lowers.extend_from_slice(lower);
+            let upper = if *read_only { None } else { Some(scratch_upper(places.work, target)?) };
+            let overlay = stage.overlay(&lowers, upper.as_ref(), ground.flavour.marks)?;
+            (within(&overlay, source)?, target, *read_only)
+        }
+    };
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+    if read_only {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    let shown = || format!("mount {} on {target}", source.display());
+    let directory = fs::metadata(&source).map_err(Fault::of(shown()))?.is_dir();
+    let mount = Detached::view(&source, attributes).map_err(Fault::of(shown()))?;
+    Ok(Some(Waiting { mount, target: target.clone(), directory }))
+}
+
+fn scratch_upper(work: &Path, target: &str) -> Result<Upper, Fault> {
+    let name: String = target.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let base = work.join(format!("mount-{}", &name[..name.len().min(200)]));
+    let upper = Upper { tree: base.join("upper"), work: base.join("work") };
+    for directory in [&upper.tree, &upper.work] {
+        fs::create_dir_all(directory).map_err(Fault::of("make a directory for overlayfs"))?;
+    }
+    Ok(upper)
+}
+
+/// A path in a tree, whose symbolic links are the tree's own: a view of it through a descriptor.
+pub(super) fn within(root: &Path, path: &str) -> Result<PathBuf, Fault> {
+    if path.trim_matches('/').is_empty() {
+        return Ok(root.to_owned());
+    }
+    use rustix::fs::{OFlags, ResolveFlags, openat2};
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let action = || format!("find {path} in what is to be mounted");
+    let root = rustix::fs::open(root, flags, FileMode::empty()).map_err(Fault::of(action()))?;
+    let found =
+        openat2(root, path, flags, FileMode::empty(), ResolveFlags::IN_ROOT).map_err(Fault::of(action()))?;
+    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&found));
+    fs::read_link(link).map_err(Fault::of(action()))
+}
+
+fn prepare_file(file: &FileMount, ground: &Ground, stage: &mut Stage) -> Result<Waiting, Fault> {
+    let action = || format!("make {}", file.target);
+    let path = stage.file();
+    fs::write(&path, &file.content).map_err(Fault::of(action()))?;
+    if ground.mode != Mode::SingleId && (file.uid, file.gid) != (0, 0) {
+        chown(&path, Some(file.uid), Some(file.gid)).map_err(Fault::of(action()))?;
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(Fault::of(action()))?;
+    let mount =
+        Detached::view(&path, INERT | MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(Fault::of(action()))?;
+    Ok(Waiting { mount, target: file.target.clone(), directory: false })
+}
+
+fn proc(ground: &Ground) -> Result<Option<Detached>, Fault> {
+    match ground.facts.proc {
+        Proc::Own => Detached::fresh("proc", INERT).map(Some).map_err(Fault::of("mount /proc")),
+        Proc::Shared => Detached::view(Path::new("/proc"), INERT).map(Some).map_err(Fault::of("mount /proc")),
+        Proc::Absent => Ok(None),
+    }
+}
+
+/// `/sys`, read-only: a fresh one where that is allowed, else the host's, else none.
+fn sys(ground: &Ground) -> Option<Detached> {
+    let attributes = INERT | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    let fresh = || Detached::fresh("sysfs", attributes);
+    let view = || Detached::view(Path::new("/sys"), attributes);
+    match ground.flavour.marks {
+        Marks::Trusted => fresh().or_else(|_| view()).ok(),
+        Marks::User => view().ok(),
+    }
+}
+
+/// Views of the host's devices, where new ones cannot be made.
+fn devices(ground: &Ground) -> Result<Vec<Detached>, Fault> {
+    if ground.flavour.marks == Marks::Trusted {
+        return Ok(Vec::new());
+    }
+    let view = |(name, ..): (&str, u32, u32)| {
+        let path = Path::new("/dev").join(name);
+        // Read-only concerns the node: where root is the host's root, its mode would be changed for the whole host.
+        // What is written to the device goes there all the same.
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC
+            | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        Detached::view(&path, attributes).map_err(Fault::of(format!("use the device {}", path.display())))
+    };
+    DEVICES.into_iter().map(view).collect()
+}
+
+fn dev(ground: &Ground, execution: &Execution, views: Vec<Detached>) -> Result<(), Fault> {
+    let dev = Path::new("/dev");
+    let action = |what: &str| Fault::of::<io::Error>(format!("make /dev{what}"));
+    tmpfs(dev, MountFlags::NOSUID | MountFlags::STRICTATIME, "mode=755,size=64m").map_err(action(""))?;
+    let umask = rustix::process::umask(FileMode::empty());
+    for (name, major, minor) in DEVICES {
+        let path = dev.join(name);
+        if views.is_empty() {
+            let mode = FileMode::from_raw_mode(0o666);
+            mknodat(CWD, &path, FileType::CharacterDevice, mode, makedev(major, minor))
+                .map_err(|error| action(name)(error.into()))?;
+        } else {
+            fs::File::create(&path).map_err(action(name))?;
+        }
+    }
+    for (view, (name, ..)) in views.iter().zip(DEVICES) {
+        view.attach(dev.join(name)).map_err(action(name))?;
+    }
+    for (name, target) in DEVICE_LINKS {
+        std::os::unix::fs::symlink(target, dev.join(name)).map_err(action(name))?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        fs::create_dir(dev.join(name)).map_err(action(name))?;
+    }
+    rustix::process::umask(umask);
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    // Where the group `tty` is not mapped, terminals have the user's own.
+    let pts = |options: &std::ffi::CStr| mount("devpts", "/dev/pts", "devpts", flags, options);
+    pts(c"newinstance,ptmxmode=0666,mode=0620,gid=5")
+        .or_else(|_| pts(c"newinstance,ptmxmode=0666,mode=0620"))
+        .map_err(|error| action("/pts")(error.into()))?;
+    let size = execution.limits.shm_size.unwrap_or(SHM_SIZE);
+    tmpfs(&dev.join("shm"), flags | MountFlags::NODEV, &format!("mode=1777,size={size}"))
+        .map_err(action("/shm"))?;
+    if ground.facts.proc == Proc::Own {
+        let _ = mount("mqueue", "/dev/mqueue", "mqueue", flags | MountFlags::NODEV, None);
+    }
+    Ok(())
+}
+
+/// The most processes and threads of a step: what the kernel once had for all. A fork bomb ends there.
+const MOST_PROCESSES: u32 = 32_768;
+
+/// Limits the number of processes, where a pid namespace has its own limit (Linux 6.14). Before that it would be the
+/// host's.
+fn limit_processes(ground: &Ground) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if ground.facts.proc == Proc::Own && version >= (6, 14) {
+        // Without it there is the host's limit.
+        let _ = fs::write("/proc/sys/kernel/pid_max", MOST_PROCESSES.to_string());
+    }
+}
+
+/// Hides what tells of the host, and makes read-only what changes it. What the kernel does not have needs no hiding; in
+/// another's `/proc`, what cannot be covered is covered there already.
+fn protect(ground: &Ground) -> Result<(), Fault> {
+    let mut empty: Option<&str> = None;
+    for path in MASKED {
+        let Ok(metadata) = fs::symlink_metadata(path) else { continue };
+        let done = match (metadata.is_dir(), empty) {
+            (false, _) => mount_bind("/dev/null", path).map_err(io::Error::from),
+            (true, Some(empty)) => mount_bind(empty, path).map_err(io::Error::from),
+            (true, None) => {
+                empty = Some(path);
+                tmpfs(Path::new(path), MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV, "size=0")
+            }
+        };
+        protected(ground, path, done)?;
+    }
+    for path in READ_ONLY.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()) {
+        let attributes = INERT | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let done = Detached::view(Path::new(path), attributes).and_then(|view| view.attach(path));
+        protected(ground, path, done)?;
+    }
+    Ok(())
+}
+
+fn protected(ground: &Ground, path: &str, done: io::Result<()>) -> Result<(), Fault> {
+    if ground.facts.proc == Proc::Own { done.map_err(Fault::of(format!("protect {path}"))) } else { Ok(()) }
+}
+
+impl MountPoints {
+    /// Makes sure that there is something to mount on.
+    pub(super) fn make(&mut self, path: &Path, directory: bool) -> Result<(), Fault> {
+        let shown = path.display();
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() == directory => return Ok(()),
+            Ok(found) if found.is_dir() => {
+                return Err(Fault::new("", format!("cannot mount a file on {shown}: it is a directory")));
+            }
+            Ok(_) => {
+                return Err(Fault::new("", format!("cannot mount a directory on {shown}: it is a file")));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Fault::of(format!("look at {shown}"))(error)),
+        }
+        // A link to what is not there: that is made.
+        if let Ok(link) = fs::read_link(path) {
+            let target = path.parent().unwrap_or(Path::new("/")).join(link);
+            return self.make(&target, directory);
+        }
+        if let Some(parent) = path.parent() {
+            self.make(parent, true)?;
+        }
+        let made = match directory {
+            true => fs::DirBuilder::new().mode(0o755).create(path),
+            false => fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path).map(drop),
+        };
+        made.map_err(Fault::of(format!("make {shown} to mount on")))?;
+        self.0.push(MountPoint { path: path.to_owned(), directory });
+        Ok(())
+    }
+
+    /// What was made, outermost first.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|point| point.path.as_path())
+    }
+
+    /// Takes away those that nothing came to be in.
+    pub(super) fn remove(&self) {
+        for point in self.0.iter().rev() {
+            let _ = unmount(&point.path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+            // What has become something else, or is used, stays.
+            let _ = match point.directory {
+                true => fs::remove_dir(&point.path),
+                false if fs::metadata(&point.path).is_ok_and(|file| file.len() == 0) => {
+                    fs::remove_file(&point.path)
+                }
+                false => Ok(()),
+            };
+        }
+    }
+}
+
+/// The network namespace that a step needs.
+pub(super) fn own_network(ground: &Ground, network: Network) -> bool {
+    network == Network::None && ground.facts.network
+}

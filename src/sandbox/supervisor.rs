@@ -1,0 +1,419 @@
+//! One for each job, outside of the step's namespaces: starts init, watches the clock and the program's socket, captures
+//! what the command changed, and clears up.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{
+            fs::{MetadataExt, PermissionsExt, chown},
+            net::UnixStream,
+        },
+    },
+    path::{Path, PathBuf},
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    pipe::{PipeFlags, pipe_with},
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, set_child_subreaper, waitpid},
+    thread::UnshareFlags,
+};
+
+use super::{
+    Captured, Execution, Exit, Mode, Network, User,
+    cgroup::Cgroup,
+    chroot::Furniture,
+    command::{NotStarted, Outputs, say},
+    confinement::Confinement,
+    fakeroot::{self, Notifier},
+    fault::Fault,
+    ground::{Ground, Layers, Proc},
+    init::{self, Report, Step},
+    limits,
+    mounts::MOST_LOWERS,
+    protocol::{self, DESCRIPTORS, Done, Job, Reply},
+    root::{self, Places},
+    sys,
+    tree::{self, BareOwners, CaptureOptions, Owners, OwnersByPath, Snapshot},
+};
+use crate::oci::Hasher;
+
+/// Does one job: the life of a process that the worker forked.
+pub(super) fn serve(ground: &Ground, scratch: &Path, [socket, out, err]: [OwnedFd; DESCRIPTORS]) -> u8 {
+    let mut socket = UnixStream::from(socket);
+    let Ok(Some(job)) = protocol::receive::<Job>(&mut socket) else { return 1 };
+    let result = match job {
+        Job::Run(execution) => {
+            return run(ground, scratch, &execution, Outputs { out, err, calls: None }, socket);
+        }
+        Job::Remove(path) => tree::remove(&path).map(|()| Vec::new()),
+        Job::Unpack(job) => tree::unpack(&job.entries, &job.dir, &job.lowers, job.flavour),
+    };
+    let reply = Reply::Done(result.map(Done::plain).map_err(Fault::from_error));
+    u8::from(protocol::send(&mut socket, &reply).is_err())
+}
+
+fn run(
+    ground: &Ground,
+    scratch: &Path,
+    execution: &Execution,
+    outputs: Outputs,
+    mut socket: UnixStream,
+) -> u8 {
+    let (work, _lock) = match work_directory(scratch) {
+        Ok(made) => made,
+        Err(fault) => return u8::from(protocol::send(&mut socket, &Reply::Done(Err(fault))).is_err()),
+    };
+    let result = run_step((ground, scratch), execution, outputs, &mut socket, &work);
+    if !matches!(&result, Ok(Done { exit: Exit::Code(0), .. })) {
+        // Out of the way at once; the program need not wait until all of it is gone.
+        let _ = fs::rename(&execution.root.upper, work.join("upper"));
+        let _ = fs::remove_file(&execution.changes);
+    }
+    // Nobody may be there any more to hear it.
+    let _ = protocol::send(&mut socket, &Reply::Done(result));
+    drop(socket);
+    u8::from(tree::remove(&work).is_err())
+}
+
+/// The directory that the steps of a worker mount on.
+pub(super) fn stage(scratch: &Path) -> PathBuf {
+    scratch.join("stage")
+}
+
+/// What the names of steps' directories begin with.
+const STEP: &str = "step-";
+
+/// How old a directory must be to be taken for one that nobody will lock any more.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// Removes what steps have left that were killed with everything around them.
+pub(super) fn sweep(scratch: &Path) -> u8 {
+    let Ok(entries) = fs::read_dir(scratch) else { return 0 };
+    for entry in entries.flatten() {
+        let old = entry
+            .metadata()
+            .and_then(|found| found.modified())
+            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
+        if !old || !entry.file_name().to_string_lossy().starts_with(STEP) {
+            continue;
+        }
+        if File::open(entry.path()).is_ok_and(|directory| directory.try_lock().is_ok()) {
+            let _ = tree::remove(&entry.path());
+        }
+    }
+    0
+}
+
+/// A new directory for a step, locked as long as the step lives.
+fn work_directory(scratch: &Path) -> Result<(PathBuf, File), Fault> {
+    let made = || {
+        let path = tempfile::Builder::new().prefix(STEP).tempdir_in(scratch)?.keep();
+        let directory = File::open(&path)?;
+        directory.lock()?;
+        Ok::<_, io::Error>((path, directory))
+    };
+    made().map_err(Fault::of(format!("make a directory in {}", scratch.display())))
+}
+
+fn run_step(
+    (ground, scratch): (&Ground, &Path),
+    execution: &Execution,
+    outputs: Outputs,
+    socket: &mut UnixStream,
+    work: &Path,
+) -> Result<Done, Fault> {
+    let mut warnings = limits::check(&execution.limits);
+    make_upper(execution)?;
+    let mut furniture = None;
+    let (lowers, before) = lowers((ground, scratch), execution, work, (&mut warnings, &mut furniture))?;
+    let upper = if before.is_some() { work.join("root") } else { execution.root.upper.clone() };
+    let without_network = execution.network == Network::None && !root::own_network(ground, execution.network);
+    let confinement = Confinement::new(ground.mode, execution.privileged, without_network);
+    let places = Places { lowers: &lowers, upper: &upper, work, stage: &stage(scratch) };
+    let cgroup = Cgroup::new(&execution.limits).unwrap_or_else(|fault| {
+        warnings.extend(limits::without_cgroup(&execution.limits, &fault));
+        None
+    });
+    let step = Step { ground, execution, places, confinement: &confinement, cgroup: cgroup.as_ref() };
+    let (mut exit, bare_owners) = watch(&step, outputs, socket)?;
+    // A command may end with a status of its own when the kernel ended a program of it: `make` and `cargo` do.
+    if matches!(exit, Exit::Signal(_) | Exit::Code(1..))
+        && cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory)
+    {
+        exit = Exit::OutOfMemory;
+    }
+    drop(cgroup);
+    protocol::send(socket, &Reply::Ended).map_err(Fault::of("tell that the command has ended"))?;
+    let mut captured = None;
+    if exit == Exit::Code(0) {
+        // Inode numbers hold where the command worked.
+        let bare_owners = tree::locate(&bare_owners, &upper, &lowers, ground.flavour);
+        let bare_owners = bare_owners.map_err(Fault::from_error)?;
+        if let Some(before) = before {
+            let left_out = tree::compare(&before, &upper, &execution.root.upper, ground.flavour);
+            warnings.extend(left_out.map_err(Fault::from_error)?);
+            if let Some(furniture) = &furniture {
+                furniture.take_out_of(&execution.root.upper)?;
+            }
+        }
+        captured = Some(capture(ground, execution, &bare_owners)?);
+        if upper != execution.root.upper {
+            // Where it cannot be kept, the next step makes it anew.
+            let _ = furniture.take().map_or(Ok(()), Furniture::restore).map(|()| {
+                let trees = [&lowers[..], std::slice::from_ref(&execution.root.upper)].concat();
+                fs::rename(&upper, copied(scratch, &trees))
+            });
+        }
+    }
+    Ok(Done { exit, captured, warnings })
+}
+
+/// Where the copy of a stack of trees is that a step has left for the next one to take. A tree is known by its inode and
+/// birth, which stay when it gets another name; one that says nothing is not told of.
+fn copied(scratch: &Path, trees: &[PathBuf]) -> PathBuf {
+    let mut hasher = Hasher::new();
+    for tree in trees {
+        let says = fs::read_dir(tree).is_ok_and(|mut entries| entries.next().is_some());
+        if let (true, Ok(found)) = (says, fs::metadata(tree)) {
+            let born = found.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let identity = (found.dev(), found.ino(), found.mtime_nsec(), born);
+            hasher.update(format!("{identity:?}").as_bytes());
+        }
+    }
+    scratch.join(format!("copied-{}", hasher.finish().hex()))
+}
+
+/// Makes the upper tree, whose root looks as that of the tree below it.
+fn make_upper(execution: &Execution) -> Result<(), Fault> {
+    let upper = &execution.root.upper;
+    let action = || format!("make {}", upper.display());
+    fs::create_dir(upper).map_err(Fault::of(action()))?;
+    let (mode, uid, gid) = match execution.root.lower.last().map(fs::metadata) {
+        Some(Ok(below)) => (below.mode() & 0o7777, below.uid(), below.gid()),
+        _ => (0o755, 0, 0),
+    };
+    if (uid, gid) != (0, 0) {
+        chown(upper, Some(uid), Some(gid)).map_err(Fault::of(action()))?;
+    }
+    fs::set_permissions(upper, fs::Permissions::from_mode(mode)).map_err(Fault::of(action()))
+}
+
+/// The trees to stack, each once; or, where they cannot be stacked, a copy of them and how it is before the command.
+fn lowers(
+    (ground, scratch): (&Ground, &Path),
+    execution: &Execution,
+    work: &Path,
+    (warnings, furniture): (&mut Vec<String>, &mut Option<Furniture>),
+) -> Result<(Vec<PathBuf>, Option<Snapshot>), Fault> {
+    let all = &execution.root.lower;
+    // Of a tree that comes twice the upper one hides the lower one.
+    let once = all.iter().enumerate().filter(|(at, lower)| !all[at + 1..].contains(lower));
+    let mut lowers: Vec<PathBuf> = once.map(|(_, lower)| lower.clone()).collect();
+    if ground.facts.layers == Layers::Copied {
+        let root = work.join("root");
+        // Perhaps the step before has left just this.
+        if fs::rename(copied(scratch, &lowers), &root).is_err() {
+            warnings.extend(tree::flatten(&lowers, &root, ground.flavour).map_err(Fault::from_error)?);
+        }
+        if ground.mode == Mode::Chroot {
+            let mut furnished = Furniture::new(&root, work, execution, ground.flavour)?;
+            warnings.append(&mut furnished.warnings);
+            *furniture = Some(furnished);
+        }
+        let before = tree::snapshot(&root).map_err(Fault::from_error)?;
+        return Ok((lowers, Some(before)));
+    }
+    if lowers.len() > MOST_LOWERS {
+        // The lowest become one, so that the others keep hiding what they hide.
+        let kept = lowers.split_off(lowers.len() - (MOST_LOWERS - 1));
+        let root = work.join("lowest");
+        warnings.extend(tree::flatten(&lowers, &root, ground.flavour).map_err(Fault::from_error)?);
+        lowers = [root].into_iter().chain(kept).collect();
+    }
+    Ok((lowers, None))
+}
+
+fn capture(ground: &Ground, execution: &Execution, bare_owners: &OwnersByPath) -> Result<Captured, Fault> {
+    let changes = &execution.changes;
+    let mut out = File::create_new(changes).map_err(Fault::of(format!("make {}", changes.display())))?;
+    let options = CaptureOptions {
+        latest_mtime: execution.latest_mtime,
+        default_owner: (execution.user.uid, execution.user.gid),
+        bare_owners: Some(bare_owners),
+    };
+    tree::capture(&execution.root.upper, &execution.root.lower, ground.flavour, &options, &mut out)
+        .map_err(Fault::from_error)
+}
+
+/// Starts init and waits until it has ended, by itself or by force. Tells too who owns what can have no attributes.
+fn watch(step: &Step<'_>, mut outputs: Outputs, socket: &UnixStream) -> Result<(Exit, BareOwners), Fault> {
+    let own_pids = step.ground.facts.proc == Proc::Own;
+    let (from, to) = pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of("make a pipe"))?;
+    let (mut from, to) = (File::from(from), File::from(to));
+    if own_pids {
+        sys::unshare(UnshareFlags::NEWPID).map_err(Fault::of("make a pid namespace"))?;
+    } else {
+        set_child_subreaper(Some(rustix::process::getpid())).map_err(Fault::of("adopt stray processes"))?;
+    }
+    let mut calls = Calls::None;
+    if step.ground.flavour.owners == Owners::Recorded {
+        let (ours, theirs) = UnixStream::pair().map_err(Fault::of("make a socket"))?;
+        (calls, outputs.calls) = (Calls::Expected(ours), Some(theirs));
+    }
+    let init = sys::fork(|| init::run(step, &outputs, &to)).map_err(Fault::of("fork"))?;
+    drop(to);
+    let Outputs { err, .. } = outputs;
+
+    let deadline = step.execution.limits.timeout.map(|timeout| Instant::now() + timeout);
+    let mut said = Vec::new();
+    let ending = follow(&mut from, socket, deadline, &mut said, (&mut calls, &step.execution.user));
+    if !matches!(ending, Ok(Ending::Init)) {
+        let _ = kill_process(init, Signal::KILL);
+    }
+    let status = reap(init)?;
+    if !own_pids {
+        init::end_descendants();
+    }
+    match ending? {
+        Ending::Cancelled => Err(Fault::new("", "the step was cancelled")),
+        Ending::TimedOut => Ok((Exit::TimedOut, BareOwners::new())),
+        Ending::Init => Ok((outcome(&mut said, status, &err)?, calls.into_owners())),
+    }
+}
+
+/// The command's system calls that are answered here.
+enum Calls {
+    None,
+    /// The descriptor on which they arrive is yet to come.
+    Expected(UnixStream),
+    Arriving(Box<Notifier>),
+    /// Nobody is left to call.
+    Ended(BareOwners),
+}
+
+impl Calls {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::None | Self::Ended(_) => None,
+            Self::Expected(socket) => Some(socket.as_fd()),
+            Self::Arriving(notifier) => Some(notifier.fd()),
+        }
+    }
+
+    fn handle(&mut self, events: PollFlags, user: &User) {
+        match self {
+            Self::None | Self::Ended(_) => {}
+            Self::Expected(socket) => {
+                *self = match fakeroot::receive(socket.as_fd()) {
+                    Ok(Some(listener)) => Self::Arriving(Box::new(Notifier::new(listener, user))),
+                    // It was not started, and says so elsewhere.
+                    Ok(None) | Err(_) => Self::None,
+                };
+            }
+            Self::Arriving(notifier) => {
+                if !events.contains(PollFlags::IN) || notifier.handle().is_err() {
+                    *self = Self::Ended(std::mem::replace(self, Self::None).into_owners());
+                }
+            }
+        }
+    }
+
+    fn into_owners(self) -> BareOwners {
+        match self {
+            Self::None | Self::Expected(_) => BareOwners::new(),
+            Self::Arriving(notifier) => notifier.into_owners(),
+            Self::Ended(owners) => owners,
+        }
+    }
+}
+
+/// Why the wait for init is over.
+enum Ending {
+    Init,
+    Cancelled,
+    TimedOut,
+}
+
+/// Gathers what init says until it has ended, the program lets go of the socket, or time is up.
+fn follow(
+    from: &mut File,
+    socket: &UnixStream,
+    deadline: Option<Instant>,
+    said: &mut Vec<u8>,
+    (calls, user): (&mut Calls, &User),
+) -> Result<Ending, Fault> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(Ending::TimedOut);
+        }
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        let from_fd = from.as_fd();
+        let mut polled =
+            vec![PollFd::new(&from_fd, PollFlags::IN), PollFd::new(socket, PollFlags::IN | PollFlags::RDHUP)];
+        polled.extend(calls.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Fault::of("wait for the command")(error)),
+        }
+        let events: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
+        // The program says nothing while a command runs: this is its end.
+        if !events[1].is_empty() {
+            return Ok(Ending::Cancelled);
+        }
+        if let Some(events) = events.get(2).filter(|events| !events.is_empty()) {
+            calls.handle(*events, user);
+        }
+        if !events[0].is_empty() {
+            let mut bytes = [0; 4096];
+            match from.read(&mut bytes) {
+                Ok(0) => return Ok(Ending::Init),
+                Ok(count) => said.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::of("hear from the command")(error)),
+            }
+        }
+    }
+}
+
+fn reap(init: Pid) -> Result<WaitStatus, Fault> {
+    loop {
+        match waitpid(Some(init), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(status),
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Fault::of("wait for the step")(error)),
+        }
+    }
+}
+
+fn outcome(said: &mut Vec<u8>, init: WaitStatus, err: &OwnedFd) -> Result<Exit, Fault> {
+    let mut exit = None;
+    while let Some(report) = protocol::decode::<Report>(said).map_err(Fault::of("hear from the command"))? {
+        match report {
+            Report::NotStarted(NotStarted::Fault(fault)) => return Err(fault),
+            Report::NotStarted(NotStarted::Status(status, text)) => {
+                say(err.as_fd(), &text);
+                return Ok(Exit::Code(status));
+            }
+            Report::Ended(status) => exit = Some(exit_of(status)),
+        }
+    }
+    match (exit, init.terminating_signal()) {
+        (Some(exit), _) => Ok(exit),
+        // Somebody outside killed the whole step.
+        (None, Some(signal)) => Ok(Exit::Signal(signal)),
+        (None, None) => Err(Fault::new("run the step", "its first process ended without a word")),
+    }
+}
+
+/// A status as `wait` has it (wait(2)): the lowest seven bits are the signal, the next byte is the code.
+fn exit_of(status: i32) -> Exit {
+    match status & 0x7f {
+        0 => Exit::Code(status >> 8 & 0xff),
+        signal => Exit::Signal(signal),
+    }
+}

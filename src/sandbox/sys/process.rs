@@ -1,0 +1,114 @@
+//! Processes, namespaces and mounts.
+
+use std::{
+    ffi::{CStr, CString, c_char, c_int},
+    io, mem,
+    os::fd::{AsRawFd, BorrowedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+};
+
+use rustix::{
+    process::Pid,
+    thread::{UnshareFlags, unshare_unsafe},
+};
+
+/// The exit status of a child that panicked.
+const PANICKED: u8 = 70;
+
+/// Runs `child` in a new process, which ends with the status that it gives.
+///
+/// Only for processes with one thread: the worker and what it forks.
+pub(in crate::sandbox) fn fork(child: impl FnOnce() -> u8) -> io::Result<Pid> {
+    // SAFETY: the worker never starts a thread, so no lock is held by a thread that the child lacks.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => exit(catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED)),
+        pid => Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no process")),
+    }
+}
+
+/// Ends the process at once: neither buffers nor temporary files of the parent are touched.
+fn exit(status: u8) -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { libc::_exit(c_int::from(status)) }
+}
+
+/// Replaces the process by a program. Returns only if that fails.
+pub(in crate::sandbox) fn exec(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let arguments = pointers(arguments);
+    let environment = pointers(environment);
+    // SAFETY: all are zero-terminated, the arrays end with a null pointer, and they outlive the call.
+    unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// Gives all signals their default action and lets all through, as programs expect when they start.
+pub(in crate::sandbox) fn reset_signals() {
+    for signal in 1..=64 {
+        // SAFETY: the default action has no handler that could be wrong; signals that cannot be changed are refused.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: a zeroed set is a valid place for the empty set, and lives until both calls are done.
+    unsafe {
+        let mut none: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// Kills all other processes of the pid namespace that this process is the first of.
+pub(in crate::sandbox) fn kill_all_others() -> io::Result<()> {
+    if !rustix::process::getpid().is_init() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    // SAFETY: a signal to others; the check above keeps it within the namespace.
+    if unsafe { libc::kill(-1, libc::SIGKILL) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Moves this process into new namespaces.
+pub(in crate::sandbox) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: the flags that this program uses leave the table of file descriptors shared as it is.
+    unsafe { unshare_unsafe(flags) }.map_err(io::Error::from)
+}
+
+/// Closes all file descriptors from `first` on. For the start of the worker, before it has opened any.
+pub(in crate::sandbox) fn close_from(first: u32) {
+    // SAFETY: called before anything owns a descriptor at or above `first`. Old kernels refuse the call.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) };
+}
+
+/// Sets attributes (`MOUNT_ATTR_*`) of a mount and all that is mounted in it.
+pub(in crate::sandbox) fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: the path is zero-terminated, and the structure is valid for the size that is given.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Switches the loopback interface of the process's network namespace on.
+pub(in crate::sandbox) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: all zeros is a valid request; `lo` and its zero byte fit into the name.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: this request reads an `ifreq`, which outlives the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

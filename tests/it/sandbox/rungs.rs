@@ -1,0 +1,164 @@
+//! The rungs themselves.
+
+use imgbuild::{
+    error::Explain,
+    sandbox::{Exit, FileMount, Mode, RunMount, Sandbox, User},
+};
+
+use super::ground::{Ground, NOBODY, settings, user_with_ranges};
+
+/// What must be the same on each rung that has namespaces and a range of ids.
+const MEANING: &str =
+    "touch /f; chown 1000:1000 /f; stat -c '%u:%g' /f; rm -r /etc; mkdir /etc; ls /etc; id -u";
+const MEANT: &str = "1000:1000\n0\n";
+
+#[tokio::test]
+async fn root_comes_first() {
+    let ground = Ground::new(None).await;
+    assert_eq!(ground.sandbox.mode(), Mode::Root);
+    assert_eq!(ground.sandbox.flavour(), "trusted-host");
+}
+
+#[tokio::test]
+async fn a_user_namespace_has_the_same_meaning() {
+    let ground = Ground::new(Some(Mode::UserNamespace)).await;
+    assert_eq!(ground.sandbox.mode(), Mode::UserNamespace);
+    assert_eq!(ground.sh(MEANING).await, MEANT);
+}
+
+#[tokio::test]
+async fn a_user_with_ranges_has_a_user_namespace() {
+    let ground = Ground::of_user(user_with_ranges(), None).await.unwrap();
+    assert_eq!(ground.sandbox.mode(), Mode::UserNamespace, "{:?}", ground.sandbox);
+    assert_eq!(ground.sh(MEANING).await, MEANT);
+    let outcome = ground.run(&ground.shell("touch /f; chown 33:44 /f")).await;
+    assert_eq!(outcome.owners(), [("f".to_owned(), 33, 44)]);
+    ground.sandbox.remove(&outcome.upper).await.unwrap();
+    assert!(!outcome.upper.exists());
+}
+
+#[tokio::test]
+async fn a_user_without_ranges_has_one_id_that_looks_like_many() {
+    let ground = Ground::of_user(NOBODY, None).await.unwrap();
+    assert_eq!(ground.sandbox.mode(), Mode::SingleId, "{:?}", ground.sandbox);
+    let outcome =
+        ground.run(&ground.shell("id -u; touch /f; chown 33:44 /f; rm -r /etc; mkdir /etc; ls /etc")).await;
+    assert_eq!((outcome.out.as_str(), outcome.ran.exit), ("0\n", Exit::Code(0)), "{}", outcome.err);
+    assert!(outcome.owners().contains(&("f".to_owned(), 33, 44)), "{:?}", outcome.owners());
+    let mut step = ground.shell("id -u; touch /tmp/f");
+    step.user = User { uid: 1000, gid: 1000, groups: vec![] };
+    let outcome = ground.run(&step).await;
+    assert_eq!(outcome.out, "1000\n", "{}", outcome.err);
+    assert!(outcome.owners().contains(&("tmp/f".to_owned(), 1000, 1000)), "{:?}", outcome.owners());
+}
+
+#[tokio::test]
+async fn chroot_alone_keeps_the_meaning() {
+    let ground = Ground::new(Some(Mode::Chroot)).await;
+    assert_eq!(ground.sh(MEANING).await, MEANT);
+    let cache = ground.path().join("cache");
+    std::fs::create_dir(&cache).unwrap();
+    let mut step = ground.shell(
+        "cat /etc/resolv.conf /run/secrets/s; echo more >> /run/secrets/s; echo x > /cache/x; echo t > /t/t; \
+         echo y > /y; echo z > /dev/null; rm /etc/group; (setsid sleep 1000 &)",
+    );
+    let file = |target: &str, content: &str| FileMount {
+        target: target.into(),
+        content: content.as_bytes().into(),
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+    };
+    step.files.extend([file("/etc/resolv.conf", "dns\n"), file("/run/secrets/s", "hidden\n")]);
+    step.mounts.push(RunMount::Bind { target: "/cache".into(), source: cache.clone(), read_only: false });
+    step.mounts.push(RunMount::Tmpfs { target: "/t".into(), size: None });
+    let outcome = ground.run(&step).await;
+    assert_eq!((outcome.out.as_str(), outcome.ran.exit), ("dns\nhidden\n", Exit::Code(0)), "{}", outcome.err);
+    assert_eq!(outcome.ran.warnings, Vec::<String>::new());
+    let mut files = outcome.paths();
+    files.retain(|path| !path.ends_with('/'));
+    assert_eq!(files, ["etc/.wh.group", "y"]);
+    assert_eq!(std::fs::read_to_string(cache.join("x")).unwrap(), "x\n");
+}
+
+#[tokio::test]
+async fn without_mounts_links_lead_nowhere_and_secrets_stay_nowhere() {
+    let ground = Ground::new(Some(Mode::Chroot)).await;
+    let (cache, outside) = (ground.path().join("cache"), ground.path().join("outside"));
+    for directory in [&cache, &outside] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    std::fs::write(outside.join("kept"), "kept").unwrap();
+    std::os::unix::fs::symlink(&outside, cache.join("link")).unwrap();
+    let file = |target: &str| FileMount {
+        target: target.into(),
+        content: b"hidden\n".to_vec(),
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+    };
+    let mut step = ground.shell(&format!(
+        "cat /cache/s /run/secrets/kept; rm -r /run/secrets; ln -s {} /run/secrets",
+        outside.display()
+    ));
+    step.mounts.push(RunMount::Bind { target: "/cache".into(), source: cache.clone(), read_only: false });
+    step.mounts.push(RunMount::Tmpfs { target: "/cache/link/kept".into(), size: None });
+    step.files.extend([file("/cache/s"), file("/run/secrets/kept")]);
+    let outcome = ground.run(&step).await;
+    assert_eq!(
+        (outcome.out.as_str(), outcome.ran.exit),
+        ("hidden\nhidden\n", Exit::Code(0)),
+        "{}",
+        outcome.err
+    );
+    assert_eq!(std::fs::read_to_string(outside.join("kept")).unwrap(), "kept");
+    let left: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["link"]);
+    // What the command put in the cache's place is no cache.
+    let mut step = ground.shell(&format!("busybox mv /cache /moved && ln -s {} /cache", outside.display()));
+    step.mounts.push(RunMount::Bind { target: "/cache".into(), source: cache.clone(), read_only: false });
+    assert_eq!(ground.run(&step).await.ran.exit, Exit::Code(0));
+    assert!(!std::fs::symlink_metadata(&cache).is_ok_and(|found| found.is_symlink()));
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said() {
+    let error = Ground::of_user(NOBODY, Some(Mode::UserNamespace)).await.err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "RUN cannot use the sandbox mode userns: /etc/subuid has no line for nobody"
+    );
+    let error = Ground::of_user(NOBODY, Some(Mode::Root)).await.err().unwrap();
+    assert_eq!(error.to_string(), "RUN cannot use the sandbox mode root: this is user 65534, not root");
+}
+
+#[tokio::test]
+async fn all_rungs_are_examined() {
+    let directory = tempfile::tempdir().unwrap();
+    let examined = Sandbox::examine(&settings(directory.path(), None)).await.unwrap();
+    assert_eq!(examined.iter().map(|rung| rung.mode).collect::<Vec<_>>(), Mode::ALL);
+    assert_eq!(examined[0].fault, None);
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_start_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(directory.path(), None);
+    settings.program = Some("/nowhere/imgbuild".into());
+    let error = Sandbox::start(&settings).await.err().unwrap();
+    assert_eq!(error.to_string(), "failed to start the sandbox: No such file or directory (os error 2)");
+    assert_eq!(error.kind(), imgbuild::error::Kind::NotFound);
+}
+
+#[test]
+fn the_doctor_tells_of_each_rung() {
+    let context = crate::support::cli::TestContext::new();
+    let output = context.run(&["doctor"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.starts_with("RUN steps use the sandbox mode root: "), "{text}");
+    let output = context.run(&["doctor", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let modes: Vec<_> = json["rungs"].as_array().unwrap().iter().map(|rung| rung["mode"].clone()).collect();
+    assert_eq!(modes, ["root", "userns", "single-id", "chroot"]);
+}
