@@ -1,17 +1,25 @@
 //! A build from front end to image.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use futures_util::future::try_join_all;
 
-use super::{Engine, Options, created::rfc3339, run::Run};
+use super::{
+    Engine, FetchedContext, Options, StepError,
+    created::rfc3339,
+    fetch_context,
+    run::{Run, used_contexts},
+};
 use crate::{
     error::Failure,
     graph::Graph,
     image::{Base, BlobOrigin, Built, BuiltImage, ImageStep, Parts, Resolver, assemble, index},
     layer::Layer,
     oci::{Descriptor, Platform, media_type},
-    recipe::{BaseConfigs, BaseImage, Frontend, Recipe},
+    recipe::{BaseConfigs, BaseImage, ContextSource, Frontend, Recipe},
 };
 
 /// Builds the images of all platforms. Their documents and new layers are then in the store.
@@ -35,16 +43,28 @@ pub async fn build(
     for platform in &options.platforms {
         wanted.extend(frontend.bases(&options.request(platform))?);
     }
-    resolve_all(&resolver, &mut known, wanted).await?;
-    for base in known.values().filter(|base| !base.config.config.on_build.is_empty()) {
-        engine.sink.warn(format!(
-            "image {} has ONBUILD triggers, which are not carried out: {}",
-            base.name,
-            base.config.config.on_build.join("; ")
-        ));
+    let mut configs = BaseConfigs::new();
+    loop {
+        resolve_all(&resolver, &mut known, wanted).await?;
+        configs.extend(known.iter().map(|(image, base)| (image.clone(), base.config.clone())));
+        wanted = Vec::new();
+        for platform in &options.platforms {
+            wanted.extend(frontend.further_bases(&options.request(platform), &configs)?);
+        }
+        wanted.retain(|image| !known.contains_key(image));
+        if wanted.is_empty() {
+            break;
+        }
     }
-    let configs: BaseConfigs =
-        known.iter().map(|(image, base)| (image.clone(), base.config.clone())).collect();
+    for base in known.values().filter(|base| !base.config.config.on_build.is_empty()) {
+        if !frontend.runs_triggers() {
+            engine.sink.warn(format!(
+                "image {} has ONBUILD triggers, which are not carried out: {}",
+                base.name,
+                base.config.config.on_build.join("; ")
+            ));
+        }
+    }
 
     let mut recipes: Vec<(Platform, Recipe)> = Vec::new();
     for platform in &options.platforms {
@@ -55,9 +75,30 @@ pub async fn build(
     resolve_all(&resolver, &mut known, graph.bases.clone()).await?;
     let bases: Vec<Arc<Base>> = graph.bases.iter().map(|image| Arc::clone(&known[image])).collect();
 
+    let options = &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() };
     let run = Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options)?;
     let layers = run.finish(ready).await?;
     put_together(engine, options, &graph, &bases, &layers)
+}
+
+/// The build contexts, of which those that the graph uses are on this machine now.
+async fn contexts(
+    engine: &Engine,
+    graph: &Graph,
+    options: &Options,
+) -> Result<BTreeMap<String, ContextSource>, Failure> {
+    let mut contexts = options.contexts.clone();
+    for name in used_contexts(graph) {
+        let Some(source) = contexts.get_mut(name) else { continue };
+        match fetch_context(engine, source).await? {
+            Some(FetchedContext::Directory { path, .. }) => *source = ContextSource::Directory(path),
+            Some(FetchedContext::File { .. }) => {
+                return Err(StepError::NoArchive { name: name.to_owned() }.into());
+            }
+            None => {}
+        }
+    }
+    Ok(contexts)
 }
 
 async fn resolve_all(
@@ -86,7 +127,7 @@ fn put_together(
 ) -> Result<Built, Failure> {
     let created = rfc3339(options.created);
     let mut images = Vec::new();
-    let mut index_annotations = std::collections::BTreeMap::new();
+    let mut index_annotations = BTreeMap::new();
     for plan in &graph.images {
         let base = plan.base.map(|id| bases[id.0].as_ref());
         let step = |step: &crate::graph::PlannedStep| ImageStep {

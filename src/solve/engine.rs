@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use super::CommandOptions;
 use crate::{
     event::Sink,
     layer::{Compression, Pool},
@@ -52,6 +53,8 @@ pub struct Options {
     pub index_annotations: BTreeMap<String, String>,
     /// How layers are compressed.
     pub compression: Compression,
+    /// What commands are given.
+    pub commands: CommandOptions,
     /// Whether references mean the registry's images although the store has its own.
     pub pull: bool,
     /// Whether steps are carried out although the cache has their layers.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::place::Conflict;
+use super::{command::FailedCommand, place::Conflict};
 use crate::{
     context::{ContextError, PatternError},
     error::{Explain, Failure, Kind},
@@ -10,6 +10,7 @@ use crate::{
     layer::LayerError,
     oci::Digest,
     registry::RegistryError,
+    remote::RemoteError,
     rootfs::RootfsError,
     source::{Diagnostic, Location},
     store::StoreError,
@@ -28,6 +29,12 @@ pub enum StepError {
         path: String,
         /// What to write instead.
         instead: String,
+    },
+    /// Something else is where a directory must be.
+    #[error("{path} is no directory")]
+    NoDirectory {
+        /// The path.
+        path: String,
     },
     /// A path to be removed is not there.
     #[error("{path} is not there")]
@@ -79,9 +86,77 @@ pub enum StepError {
         /// As it is.
         found: Box<Digest>,
     },
-    /// Commands cannot be run yet.
-    #[error("RUN steps need the sandbox, which this version does not have yet")]
-    Sandbox,
+    /// Files of the web or of Git cannot be mounted.
+    #[error("files from the web or from Git cannot be mounted")]
+    Unmountable,
+    /// A command failed.
+    #[error(transparent)]
+    Command(Box<FailedCommand>),
+    /// A number that no user or group can have.
+    #[error("{text} is no number of a {what}")]
+    BadId {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The number as written.
+        text: String,
+    },
+    /// A command needs a secret that the build was not given.
+    #[error("the step needs the secret {id:?}, which the build was not given")]
+    NoSecret {
+        /// Its id.
+        id: String,
+        /// Those that it was given.
+        known: Vec<String>,
+    },
+    /// A secret that is to be a variable cannot be one.
+    #[error("the secret {id:?} cannot be a variable: it is not text")]
+    SecretVariable {
+        /// Its id.
+        id: String,
+    },
+    /// A command needs an SSH agent that the build was not given.
+    #[error("the step needs the SSH agent {id:?}, which the build was not given")]
+    NoAgent {
+        /// Its id.
+        id: String,
+    },
+    /// A command asks for what the build does not allow.
+    #[error("the step {what}, and the build does not allow it")]
+    NotAllowed {
+        /// What it does.
+        what: &'static str,
+        /// What would allow it.
+        entitlement: &'static str,
+    },
+    /// A command is for another operating system.
+    #[error("commands for {platform} cannot be run: there is a sandbox for Linux only")]
+    ForeignSystem {
+        /// The platform.
+        platform: String,
+    },
+    /// A layer that was unpacked is not there any more: somebody cleared the store.
+    #[error("a layer below the step has vanished from the store while the step was made ready")]
+    TreeVanished,
+    /// The sandbox failed.
+    #[error("{0}")]
+    Other(Failure),
+    /// A context could not be read from where it comes.
+    #[error("failed to read the build context from {what}: {source}")]
+    Fetch {
+        /// Where it comes from.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A context that must be a directory or an archive is one file.
+    #[error("the build context {name:?} is one file, and no archive")]
+    NoArchive {
+        /// Its name.
+        name: String,
+    },
+    /// A Git repository could not be had.
+    #[error(transparent)]
+    Remote(Box<RemoteError>),
     /// A named build context that the build does not have.
     #[error("there is no build context {name:?}")]
     NoContext {
@@ -125,6 +200,9 @@ impl StepError {
             Some(location) => {
                 let mut diagnostic =
                     Diagnostic::new(self.to_string()).at(location.clone(), "").kind(self.kind());
+                if let Some(detail) = self.detail() {
+                    diagnostic = diagnostic.detail(detail);
+                }
                 for hint in self.hints() {
                     diagnostic = diagnostic.hint(hint);
                 }
@@ -141,9 +219,21 @@ impl From<RootfsError> for StepError {
     }
 }
 
+impl From<FailedCommand> for StepError {
+    fn from(error: FailedCommand) -> Self {
+        Self::Command(Box::new(error))
+    }
+}
+
 impl From<ImageError> for StepError {
     fn from(error: ImageError) -> Self {
         Self::Image(Box::new(error))
+    }
+}
+
+impl From<RemoteError> for StepError {
+    fn from(error: RemoteError) -> Self {
+        Self::Remote(Box::new(error))
     }
 }
 
@@ -158,13 +248,24 @@ impl Explain for StepError {
         match self {
             Self::Conflict(_)
             | Self::IsDirectory { .. }
+            | Self::NoDirectory { .. }
             | Self::NotOneFile { .. }
             | Self::NoContext { .. }
+            | Self::BadId { .. }
+            | Self::NoSecret { .. }
+            | Self::SecretVariable { .. }
+            | Self::NoAgent { .. }
+            | Self::NotAllowed { .. }
+            | Self::Unmountable
+            | Self::NoArchive { .. }
             | Self::Exclude { .. } => Kind::Input,
             Self::NotThere { .. } | Self::NoMatch { .. } | Self::NoAccount { .. } => Kind::NotFound,
-            Self::ArchiveDigest { .. } => Kind::Build,
-            Self::Sandbox => Kind::Host,
-            Self::Content(error) => Kind::of_io(error),
+            Self::ArchiveDigest { .. } | Self::TreeVanished => Kind::Build,
+            Self::ForeignSystem { .. } => Kind::Host,
+            Self::Command(failed) => failed.kind(),
+            Self::Other(failure) => failure.kind(),
+            Self::Remote(error) => error.kind(),
+            Self::Content(error) | Self::Fetch { source: error, .. } => Kind::of_io(error),
             Self::Worker(_) => Kind::Internal,
             Self::Layer(error) => error.kind(),
             Self::Rootfs(error) => error.kind(),
@@ -175,20 +276,45 @@ impl Explain for StepError {
         }
     }
 
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Command(failed) => failed.output(),
+            Self::Other(failure) => failure.detail(),
+            _ => None,
+        }
+    }
+
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NoMatch { similar: Some(similar), .. } => vec![format!("did you mean {similar}?")],
             Self::IsDirectory { instead, .. } => vec![instead.clone()],
             Self::NotThere { .. } => vec!["set `optional: true` if it need not be there".into()],
             Self::ArchiveDigest { found, .. } => {
-                vec![format!("if the archive was changed on purpose, write {}", found.hex())]
+                vec![format!("if the file was changed on purpose, its digest is {found} now")]
             }
             Self::NoAccount { what, known, .. } => {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 vec![format!("it has {known}; add the {what} with a `{what}` step, or give its number")]
             }
             Self::NoContext { name } => vec![format!("give it with --build-context {name}=DIR")],
-            Self::Sandbox => vec!["steps other than `run` work: copy, write, unpack, user, …".into()],
+            Self::NoSecret { id, known } => {
+                let mut hints =
+                    vec![format!("give it with --secret id={id},src=FILE or --secret id={id},env=NAME")];
+                if !known.is_empty() {
+                    hints.push(format!("the build was given {}", known.join(", ")));
+                }
+                hints
+            }
+            Self::NoAgent { id } if id == "default" => {
+                vec!["give it with --ssh default, which needs SSH_AUTH_SOCK to name an agent".into()]
+            }
+            Self::NoAgent { id } => vec![format!("give it with --ssh {id}=SOCKET")],
+            Self::NotAllowed { entitlement, .. } => vec![format!("allow it with --allow {entitlement}")],
+            Self::Unmountable => vec!["add them to a stage of their own, and mount that".into()],
+            Self::TreeVanished => vec!["build again".into()],
+            Self::Command(failed) => failed.hints(),
+            Self::Other(failure) => failure.hints(),
+            Self::Remote(error) => error.hints(),
             Self::Layer(error) => error.hints(),
             Self::Rootfs(error) => error.hints(),
             Self::Context(error) => error.hints(),

@@ -7,15 +7,23 @@
 //! This room does not know front ends, terminals or registries' rules.
 
 mod build;
+mod command;
 mod created;
 mod engine;
 mod error;
+mod fetch;
 mod key;
 mod place;
 mod run;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use build::build;
+pub use command::{
+    Allowed, CommandOptions, FailedCommand, Journal, JournalStep, Secret, journals, log_lines,
+};
 pub use created::{created, rfc3339};
 pub use engine::{Engine, Options};
 pub use error::StepError;
+pub use fetch::{FetchedContext, context_of_stream, fetch_context};

@@ -11,6 +11,17 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Placer {
     placed: Vec<Placed>,
+    implied: Implied,
+}
+
+/// What a directory becomes that nobody described, but something lies in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Implied {
+    /// Root's, with the mode that its place has on every Linux system.
+    #[default]
+    Usual,
+    /// This user's and group's, with mode 0755.
+    Owned(u64, u64),
 }
 
 #[derive(Debug)]
@@ -67,6 +78,16 @@ pub(super) trait Ground {
 }
 
 impl Placer {
+    pub(super) fn new(implied: Implied) -> Self {
+        Self { placed: Vec::new(), implied }
+    }
+
+    /// Makes sure that there is a directory, as one that something lies in.
+    pub(super) fn imply(&mut self, path: EntryPath, mtime: i64) {
+        let directory = self.implied.directory(path, mtime);
+        self.put(directory);
+    }
+
     pub(super) fn put(&mut self, entry: Entry) {
         self.placed.push(Placed { entry, identity: None });
     }
@@ -105,6 +126,7 @@ impl Placer {
         if let Some(conflict) = conflict {
             return Err(PlaceError::Conflict(conflict));
         }
+        let implied = self.implied;
         let mut entries = link(self.placed);
         let parents = missing_parents(&entries)?;
         if parents.is_empty() {
@@ -112,7 +134,7 @@ impl Placer {
         }
         for path in parents {
             let found = ground.directory(&path).map_err(PlaceError::Ground)?;
-            entries.push(found.unwrap_or_else(|| default_directory(path, mtime)));
+            entries.push(found.unwrap_or_else(|| implied.directory(path, mtime)));
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
@@ -204,11 +226,16 @@ fn missing_parents(entries: &[Entry]) -> Result<Vec<EntryPath>, Conflict> {
     Ok(missing)
 }
 
-/// A parent directory that nobody described: root's, with the mode that this place has on every Linux system. Without
-/// an entry, some extractors would make it accessible to root alone.
-pub(super) fn default_directory(path: EntryPath, mtime: i64) -> Entry {
-    let mode = usual_mode(&path).unwrap_or(0o755);
-    Entry { mtime, ..Entry::new(path, Kind::Directory, mode) }
+impl Implied {
+    /// The entry of a directory that nobody described. Without one, some extractors would make it accessible to root
+    /// alone.
+    fn directory(self, path: EntryPath, mtime: i64) -> Entry {
+        let (uid, gid, mode) = match self {
+            Self::Usual => (0, 0, usual_mode(&path).unwrap_or(0o755)),
+            Self::Owned(uid, gid) => (uid, gid, 0o755),
+        };
+        Entry { uid, gid, mtime, ..Entry::new(path, Kind::Directory, mode) }
+    }
 }
 
 /// The mode that a directory has on every Linux system, where it is not 0755.

@@ -10,7 +10,12 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
 };
 
-use super::{Engine, Options, StepError, key::KeyBuilder, key::layer_key, step};
+use super::{
+    Engine, Options, StepError,
+    command::{self, Carried, Commands},
+    key::{KeyBuilder, layer_key},
+    step,
+};
 use crate::{
     context::{Context, Ignore},
     error::Failure,
@@ -32,6 +37,12 @@ pub(super) struct Run {
     pub(super) contexts: BTreeMap<String, Context>,
     /// The time of files that have none of their own.
     pub(super) mtime: i64,
+    /// The same, if the user set it.
+    pub(super) source_date_epoch: Option<i64>,
+    /// What views have looked at.
+    pub(super) placed: step::PlacedLayers,
+    /// What the commands share.
+    pub(super) commands: Commands,
     compression: Compression,
     no_cache: bool,
     no_cache_stages: BTreeSet<String>,
@@ -60,9 +71,39 @@ impl Limits {
 pub(super) struct Made {
     pub(super) entries: Vec<Entry>,
     index: OnceLock<Arc<TarIndex>>,
+    content: OnceLock<Digest>,
 }
 
 impl Made {
+    fn new(entries: Vec<Entry>) -> Self {
+        Self { entries, index: OnceLock::new(), content: OnceLock::new() }
+    }
+
+    /// What a tar holds whose digest is known: nothing has to be hashed again.
+    pub(super) fn of_tar(index: &Arc<TarIndex>, diff_id: Digest) -> Self {
+        Self {
+            entries: index.layer(),
+            index: OnceLock::from(Arc::clone(index)),
+            content: OnceLock::from(Self::key_of_tar(&diff_id)),
+        }
+    }
+
+    /// The content key of what a tar of this digest holds.
+    pub(super) fn key_of_tar(diff_id: &Digest) -> Digest {
+        let mut key = KeyBuilder::new(b"imgbuild tar 1");
+        key.part(diff_id.as_bytes());
+        key.finish()
+    }
+
+    /// The digest of everything that the entries say, contents included. Blocks.
+    pub(super) fn content_key(&self) -> Result<Digest, StepError> {
+        if let Some(key) = self.content.get() {
+            return Ok(*key);
+        }
+        let key = layer_key(&self.entries, "").map_err(StepError::Content)?;
+        Ok(*self.content.get_or_init(|| key))
+    }
+
     /// The entries as other steps look at them. Most layers are never looked at, so the index is made on demand.
     pub(super) fn index(&self) -> Result<Arc<TarIndex>, RootfsError> {
         if let Some(index) = self.index.get() {
@@ -80,10 +121,7 @@ impl Run {
         bases: Vec<Arc<Base>>,
         options: &Options,
     ) -> Result<Arc<Self>, Failure> {
-        // Before anything is done: a build that cannot end well should end at once.
-        if let Some(node) = graph.nodes.iter().find(|node| matches!(node.kind, StepKind::Run(_))) {
-            return Err(StepError::Sandbox.at(node.location.as_ref()));
-        }
+        command::check(&graph, &options.commands)?;
         for stage in &options.no_cache_stages {
             if !graph.nodes.iter().any(|node| node.stage == *stage) {
                 engine.sink.warn(format!(
@@ -100,6 +138,9 @@ impl Run {
             bases,
             contexts,
             mtime: options.source_date_epoch.unwrap_or(0),
+            source_date_epoch: options.source_date_epoch,
+            placed: step::PlacedLayers::default(),
+            commands: Commands::new(&options.commands),
             compression: options.compression,
             no_cache: options.no_cache,
             no_cache_stages: options.no_cache_stages.clone(),
@@ -126,13 +167,11 @@ impl Run {
                 Ok::<_, Failure>((id, layer))
             });
         }
-        let mut layers = HashMap::new();
-        while let Some(done) = tasks.join_next().await {
-            // Dropping the set on an error cancels the tasks that are left.
-            let (id, layer) = done.map_err(|error| StepError::Worker(error.to_string()))??;
-            layers.extend(layer.map(|layer| (id, layer)));
-        }
-        Ok(layers)
+        let layers = collect(&mut tasks).await;
+        // On an error, those that are left are cancelled, and have ended before it is told.
+        tasks.shutdown().await;
+        self.commands.finish(&self);
+        layers
     }
 
     pub(super) fn node_of(&self, id: NodeId) -> &Node {
@@ -149,32 +188,56 @@ impl Run {
         for needed in needed(node) {
             self.made[needed.0].wait().await;
         }
-        let (number, of) = node.number;
-        let platform = match &node.platforms[..] {
-            [only] if self.graph.images.len() > 1 => Some(only.clone()),
-            _ => None,
+        let carried = match &node.kind {
+            StepKind::Run(command) => command::carry_out(self, id, command).await,
+            _ => self.files(id).await,
         };
-        let (stage, name) = (node.stage.clone(), node.name.clone());
-        let permit = self.limits.entries.acquire().await;
-        let task = Arc::new(self.engine.sink.start(Task::Step { stage, platform, number, of, name }, None));
-        let run = Arc::clone(self);
-        let entries = blocking(move || step::entries(&run, id)).await?;
-        drop(permit);
-        let entries = entries.map_err(|error| error.at(node.location.as_ref()))?;
-        let made = Arc::new(Made { entries, index: OnceLock::new() });
+        let Carried { made, outcome: first, task } =
+            carried.map_err(|error| error.at(node.location.as_ref()))?;
+        let made = Arc::new(made);
         // Set once: each node has one task.
         let _ = self.made[id.0].set(Arc::clone(&made));
         let (outcome, layer) = if node.shipped {
             let (outcome, layer) = self.layer(id, made, &task).await?;
-            (outcome, Some(layer))
+            let ran = first == Outcome::Done && matches!(node.kind, StepKind::Run(_));
+            (if ran { first } else { outcome }, Some(layer))
         } else {
-            (Outcome::Done, None)
+            (first, None)
         };
         let size = layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size));
         if let Some(task) = Arc::into_inner(task) {
             task.finish(outcome, size);
         }
         Ok((outcome, layer))
+    }
+
+    /// The first part of a node that is no command.
+    async fn files(self: &Arc<Self>, id: NodeId) -> Result<Carried, StepError> {
+        let permit = self.limits.entries.acquire().await;
+        let (run, task) = (Arc::clone(self), self.start(id));
+        let entries = blocking(move || step::entries(&run, id)).await?;
+        drop(permit);
+        Ok(Carried { made: Made::new(entries?), outcome: Outcome::Done, task })
+    }
+
+    /// Tells that a node is begun.
+    pub(super) fn start(&self, id: NodeId) -> Arc<Running> {
+        let node = self.node_of(id);
+        let (number, of) = node.number;
+        let platform = match &node.platforms[..] {
+            [only] if self.graph.images.len() > 1 => Some(only.clone()),
+            _ => None,
+        };
+        let (stage, name) = (node.stage.clone(), node.name.clone());
+        Arc::new(self.engine.sink.start(Task::Step { stage, platform, number, of, name }, None))
+    }
+
+    /// The key of a layer whose entries have this content key.
+    pub(super) fn layer_key(&self, content: &Digest) -> Digest {
+        let mut key = KeyBuilder::new(b"imgbuild layer 2");
+        key.part(content.as_bytes());
+        key.part(self.compression.id().as_bytes());
+        key.finish()
     }
 
     /// The second part of a node: its layer, from the cache or written now.
@@ -185,9 +248,14 @@ impl Run {
         task: &Arc<Running>,
     ) -> Result<(Outcome, Layer), Failure> {
         let location = self.node_of(id).location.as_ref();
-        let (keyed, compression) = (Arc::clone(&made), self.compression.id());
-        let key =
-            blocking(move || layer_key(&keyed.entries, &compression)).await?.map_err(StepError::Content)?;
+        let content = match made.content.get() {
+            Some(known) => *known,
+            None => {
+                let keyed = Arc::clone(&made);
+                blocking(move || keyed.content_key()).await??
+            }
+        };
+        let key = self.layer_key(&content);
         let cell = Arc::clone(lock(&self.layers).entry(key).or_default());
         let mut outcome = Outcome::Cached;
         let layer = cell
@@ -205,7 +273,7 @@ impl Run {
         Ok((outcome, layer.clone()))
     }
 
-    fn avoids_cache(&self, id: NodeId) -> bool {
+    pub(super) fn avoids_cache(&self, id: NodeId) -> bool {
         self.no_cache || self.no_cache_stages.contains(&self.node_of(id).stage)
     }
 
@@ -253,11 +321,23 @@ impl Run {
     }
 }
 
+/// The layers of all nodes, or the first failure.
+async fn collect(
+    tasks: &mut JoinSet<Result<(usize, Option<Layer>), Failure>>,
+) -> Result<HashMap<usize, Layer>, Failure> {
+    let mut layers = HashMap::new();
+    while let Some(done) = tasks.join_next().await {
+        let (id, layer) = done.map_err(|error| StepError::Worker(error.to_string()))??;
+        layers.extend(layer.map(|layer| (id, layer)));
+    }
+    Ok(layers)
+}
+
 /// The nodes whose entries a node looks at.
 fn needed(node: &Node) -> Vec<NodeId> {
     let trees = node.origins.iter().filter_map(|origin| match origin {
         Origin::Tree(tree) => Some(tree),
-        Origin::Context(_) => None,
+        Origin::Context(_) | Origin::Url(_) | Origin::Git(_) => None,
     });
     trees.chain([&node.below]).flat_map(|tree: &Tree| tree.nodes.iter().copied()).collect()
 }
@@ -291,21 +371,24 @@ fn open_contexts(
     Ok(contexts)
 }
 
-fn used_contexts(graph: &Graph) -> BTreeSet<&str> {
+/// The names of the build contexts that the graph uses.
+pub(super) fn used_contexts(graph: &Graph) -> BTreeSet<&str> {
     let origins = graph.nodes.iter().flat_map(|node| &node.origins);
     let contexts = origins.filter_map(|origin| match origin {
         Origin::Context(name) => Some(name.as_str()),
-        Origin::Tree(_) => None,
+        Origin::Tree(_) | Origin::Url(_) | Origin::Git(_) => None,
     });
     contexts.collect()
 }
 
 /// Runs work that blocks (files, hashing) on a thread of its own.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StepError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StepError> {
     spawn_blocking(work).await.map_err(|error| StepError::Worker(error.to_string()))
 }
 
 /// Locks, also after a panic of another thread: the maps are never left half-changed.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -7,19 +7,38 @@ use super::{
 use crate::{
     context::{Context, Item, Picked, Selection},
     layer::{Content, Entry, EntryPath, Kind},
-    recipe::{Copy, Timestamps},
+    recipe::{Copy, Rules, Timestamps},
 };
 
 /// What the sources of a copy name in a context.
 pub(super) fn sources(run: &Run, name: &str, copy: &Copy) -> Result<Vec<Source>, StepError> {
-    let selection = Selection { sources: copy.sources.clone(), exclude: copy.exclude.clone() };
+    select(context(run, name)?, copy)
+}
+
+pub(super) fn select(context: &Context, copy: &Copy) -> Result<Vec<Source>, StepError> {
+    let selection = Selection {
+        sources: copy.sources.clone(),
+        exclude: copy.exclude.clone(),
+        empty_globs: copy.empty_globs,
+    };
+    let picked = context.select(&selection)?;
+    Ok(picked.into_iter().map(|picked| source(picked, copy)).collect())
+}
+
+/// A directory of a context, by itself, as it is on disk.
+pub(super) fn directory(run: &Run, name: &str, path: &[u8]) -> Result<Option<Entry>, StepError> {
+    let path = String::from_utf8_lossy(path);
+    let plain = path.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c]));
+    let selection =
+        Selection { sources: vec![plain.collect()], exclude: vec!["*".into()], ..Selection::default() };
     let picked = context(run, name)?.select(&selection)?;
-    Ok(picked.into_iter().map(|picked| source(picked, copy.timestamps)).collect())
+    let directory = picked.into_iter().next().and_then(|picked| picked.directory);
+    Ok(directory.map(|item| Entry { mode: item.mode, mtime: item.mtime, ..item.entry }))
 }
 
 /// The one file that an archive's path names.
 pub(super) fn file(run: &Run, name: &str, path: &str) -> Result<Content, StepError> {
-    let selection = Selection { sources: vec![path.to_owned()], exclude: Vec::new() };
+    let selection = Selection { sources: vec![path.to_owned()], ..Selection::default() };
     let picked = context(run, name)?.select(&selection)?;
     let not_one = || StepError::NotOneFile { pattern: path.to_owned() };
     match &picked[..] {
@@ -35,7 +54,8 @@ fn context<'a>(run: &'a Run, name: &str) -> Result<&'a Context, StepError> {
     run.contexts.get(name).ok_or_else(|| StepError::NoContext { name: name.to_owned() })
 }
 
-fn source(picked: Picked, timestamps: Timestamps) -> Source {
+fn source(picked: Picked, copy: &Copy) -> Source {
+    let (timestamps, rules) = (copy.timestamps, copy.rules);
     let Picked { path, directory, items, .. } = picked;
     let is_directory = directory.is_some();
     let itself = directory.map(|item| (None, item));
@@ -44,7 +64,10 @@ fn source(picked: Picked, timestamps: Timestamps) -> Source {
         (below, item)
     });
     let item = move |(below, item): (Option<EntryPath>, Item)| {
-        let Item { mut entry, digest: known, mtime, identity } = item;
+        let Item { mut entry, mode, digest: known, mtime, identity } = item;
+        if rules == Rules::Docker {
+            entry.mode = mode;
+        }
         if let Kind::File(Content::File { digest, .. }) = &mut entry.kind {
             *digest = known;
         }

@@ -8,6 +8,7 @@ use super::{
         place::{Placer, usual_mode},
         run::Run,
     },
+    copy_docker,
     ground::Below,
     owner::resolve_owner,
     source::{Source, SourceItem, sources},
@@ -15,20 +16,25 @@ use super::{
 use crate::{
     graph::{Node, Origin},
     layer::{Entry, EntryPath, Kind},
-    recipe::{Copy, Destination, Timestamps},
+    recipe::{Copy, Destination, Rules, Timestamps},
 };
 
 pub(super) fn entries(run: &Arc<Run>, node: &Node, copy: &Copy) -> Result<Vec<Entry>, StepError> {
+    if copy.rules == Rules::Docker {
+        return copy_docker::entries(run, node, copy);
+    }
     let ground = Below::new(run, &node.below);
     let owner = copy.owner.as_ref().map(|owner| resolve_owner(ground.view(), owner)).transpose()?;
     let from_context = matches!(node.origins[0], Origin::Context(_));
     let attributes = |mut entry: Entry| {
         let directory = entry.kind == Kind::Directory;
         (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
-        let wanted = if directory { copy.modes.directories } else { copy.modes.files };
+        let wanted = if directory { &copy.modes.directories } else { &copy.modes.files };
         match wanted {
             // A link has no mode of its own.
-            Some(mode) if !matches!(entry.kind, Kind::Symlink(_)) => entry.mode = mode.0,
+            Some(mode) if !matches!(entry.kind, Kind::Symlink(_)) => {
+                entry.mode = mode.apply(entry.mode, directory)
+            }
             None if directory && from_context => entry.mode = usual_mode(&entry.path).unwrap_or(entry.mode),
             _ => {}
         }

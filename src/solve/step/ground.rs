@@ -3,27 +3,61 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use tokio::runtime::Handle;
 
-use super::super::{StepError, place::Ground, run::Run};
+use super::super::{
+    StepError,
+    place::Ground,
+    run::{Run, lock},
+};
 use crate::{
     graph::Tree,
     image::{Base, BaseLayer, fetch_layer},
     layer::{Content, Entry, EntryPath, Kind},
-    rootfs::{Found, Item, LayerSource, RootfsError, TarIndex, View, materialise_layer},
+    rootfs::{Found, Item, LayerSource, PlacedLayer, RootfsError, TarIndex, View, materialise_layer},
 };
 
 /// A tree as one view. Base layers are fetched when they are looked at, and not before.
-pub(super) fn view(run: &Arc<Run>, tree: &Tree) -> View {
+pub(in super::super) fn view(run: &Arc<Run>, tree: &Tree) -> View {
     let base = tree.base.map(|id| {
         let base = Arc::clone(&run.bases[id.0]);
         let layers = base.layers();
         (base, layers)
     });
-    View::new(TreeLayers { run: Arc::clone(run), base, tree: tree.clone() })
+    let layers = run.placed.of(tree, base.as_ref().map_or(0, |(_, layers)| layers.len()));
+    View::sharing(TreeLayers { run: Arc::clone(run), base, tree: tree.clone() }, layers)
+}
+
+/// The layers that views of a build have looked at. The steps of a stage see one tree, each with a layer more: without
+/// this each would read all of it anew.
+#[derive(Default)]
+pub(in super::super) struct PlacedLayers(Mutex<HashMap<Tree, Vec<PlacedLayer>>>);
+
+impl PlacedLayers {
+    /// Those of a tree, whose base has so many layers.
+    fn of(&self, tree: &Tree, base: usize) -> Vec<PlacedLayer> {
+        let mut known = lock(&self.0);
+        let mut below = tree.clone();
+        let mut layers = loop {
+            if let Some(layers) = known.get(&below) {
+                break layers.clone();
+            }
+            if below.nodes.pop().is_none() {
+                let mut layers = Vec::new();
+                layers.resize_with(base, PlacedLayer::default);
+                known.insert(below, layers.clone());
+                break layers;
+            }
+        };
+        if layers.len() < base + tree.nodes.len() {
+            layers.resize_with(base + tree.nodes.len(), PlacedLayer::default);
+            known.insert(tree.clone(), layers.clone());
+        }
+        layers
+    }
 }
 
 struct TreeLayers {
@@ -76,11 +110,33 @@ pub(super) struct Below {
     view: OnceLock<View>,
     /// Where directories really are, as far as it was asked.
     places: RefCell<HashMap<EntryPath, Option<EntryPath>>>,
+    /// Which paths are directories, as far as it was asked.
+    directories: RefCell<HashMap<EntryPath, bool>>,
+}
+
+/// What is at a path.
+pub(super) struct Spot {
+    /// Where it really is; `None` is the root.
+    pub(super) path: Option<EntryPath>,
+    /// What is there, if anything.
+    pub(super) kind: Option<Kind>,
+}
+
+impl Spot {
+    pub(super) fn is_directory(&self) -> bool {
+        self.kind == Some(Kind::Directory)
+    }
 }
 
 impl Below {
     pub(super) fn new(run: &Arc<Run>, tree: &Tree) -> Self {
-        Self { run: Arc::clone(run), tree: tree.clone(), view: OnceLock::new(), places: RefCell::default() }
+        Self {
+            run: Arc::clone(run),
+            tree: tree.clone(),
+            view: OnceLock::new(),
+            places: RefCell::default(),
+            directories: RefCell::default(),
+        }
     }
 
     /// All of it, as a view.
@@ -96,12 +152,50 @@ impl Below {
         }
     }
 
-    /// Where an entry that is put at `path` ends up, with the links on its way followed. `None`: it is a directory, and
-    /// what is there is a link to one, which stays.
+    /// What is at a path, with all links followed, the last one too. `None` is the root.
+    pub(super) fn find(&self, path: Option<&EntryPath>) -> Result<Spot, StepError> {
+        let Some(path) = path else { return Ok(Spot { path: None, kind: Some(Kind::Directory) }) };
+        if let Some(found) = self.plain(path) {
+            return Ok(Spot { path: Some(path.clone()), kind: found.map(|entry| entry.kind) });
+        }
+        Ok(match self.view().lookup(path.as_bytes(), true)? {
+            Some(Found::Root) => Spot { path: None, kind: Some(Kind::Directory) },
+            Some(Found::Item(item)) => Spot { path: Some(item.entry.path), kind: Some(item.entry.kind) },
+            None => Spot { path: self.resolve_directory(path)?, kind: None },
+        })
+    }
+
+    /// Whether there is a directory at exactly this path, whose parents are no links.
+    pub(super) fn is_directory(&self, path: &EntryPath) -> Result<bool, StepError> {
+        if self.tree.base.is_none() && self.tree.nodes.is_empty() {
+            return Ok(false);
+        }
+        // Most files go to new directories: then there is nothing to look for.
+        if let Some(parent) = path.parent() {
+            let known = self.directories.borrow().get(&parent).copied();
+            let there = match known {
+                Some(there) => there,
+                None => self.directory(&parent)?.is_some(),
+            };
+            self.directories.borrow_mut().insert(parent, there);
+            if !there {
+                return Ok(false);
+            }
+        }
+        Ok(self.directory(path)?.is_some())
+    }
+
+    /// As [`Self::follow`], but where there is no base, no links are looked for.
     pub(super) fn place(&self, path: EntryPath, directory: bool) -> Result<Option<EntryPath>, StepError> {
         if self.tree.base.is_none() {
             return Ok(Some(path));
         }
+        self.follow(path, directory)
+    }
+
+    /// Where an entry that is put at `path` ends up, with the links on its way followed. `None`: it is a directory, and
+    /// what is there is a link to one, which stays.
+    pub(super) fn follow(&self, path: EntryPath, directory: bool) -> Result<Option<EntryPath>, StepError> {
         let place = match path.parent() {
             None => path,
             Some(parent) => match self.resolved(&parent)? {

@@ -4,18 +4,22 @@
 //! downloads) and run on threads of their own.
 
 mod account;
+mod archive;
 mod context;
 mod copy;
+mod copy_docker;
 mod files;
 mod ground;
 mod owner;
+mod parents;
+mod remote;
 mod remove;
 mod source;
 mod unpack;
 
 use std::sync::Arc;
 
-pub(super) use ground::index_of;
+pub(super) use ground::{PlacedLayers, index_of, view};
 
 use super::{StepError, place::PlaceError, run::Run};
 use crate::{graph::NodeId, layer::Entry, recipe::StepKind};
@@ -32,9 +36,8 @@ pub(super) fn entries(run: &Arc<Run>, id: NodeId) -> Result<Vec<Entry>, StepErro
         StepKind::Unpack(unpack) => unpack::entries(run, node, unpack),
         StepKind::Account(account) => account::user(run, node, account),
         StepKind::Group(group) => account::group(run, node, group),
-        StepKind::Run(_) => Err(StepError::Sandbox),
-        // Config steps make no node.
-        StepKind::Config(_) => Ok(Vec::new()),
+        // Commands have a room of their own, and config steps make no node.
+        StepKind::Run(_) | StepKind::Config(_) => Ok(Vec::new()),
     }
 }
 

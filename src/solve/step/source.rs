@@ -12,6 +12,7 @@ use std::{
 use super::{
     super::{StepError, place::Identity, run::Run},
     ground::view,
+    remote,
 };
 use crate::{
     context::Filter,
@@ -47,6 +48,8 @@ pub(super) fn sources(run: &Arc<Run>, origin: &Origin, copy: &Copy) -> Result<Ve
     match origin {
         Origin::Context(name) => super::context::sources(run, name, copy),
         Origin::Tree(tree) => from_tree(run, tree, copy),
+        Origin::Url(url) => Ok(vec![remote::file(run, url)?]),
+        Origin::Git(git) => remote::commit(run, git, copy),
     }
 }
 
@@ -56,8 +59,8 @@ fn from_tree(run: &Arc<Run>, tree: &Tree, copy: &Copy) -> Result<Vec<Source>, St
     let linked = linked(run, tree);
     let mut sources = Vec::new();
     for pattern in &copy.sources {
-        for path in matches(&view, pattern)? {
-            sources.push(source(&view, path, &filter, &linked)?);
+        for path in matches(&view, pattern, copy.empty_globs)? {
+            sources.extend(source(&view, path, &filter, &linked)?);
         }
     }
     Ok(sources)
@@ -85,11 +88,11 @@ fn linked(run: &Run, tree: &Tree) -> HashMap<EntryPath, Identity> {
 }
 
 /// The paths that a source pattern matches: all that a glob does, or the one that a plain path names.
-fn matches(view: &View, pattern: &str) -> Result<Vec<Option<EntryPath>>, StepError> {
+fn matches(view: &View, pattern: &str, may_be_empty: bool) -> Result<Vec<Option<EntryPath>>, StepError> {
     let Some(plain) = EntryPath::new(pattern) else { return Ok(vec![None]) };
     if pattern.contains(['*', '?', '[', '\\']) {
         let found = view.glob(pattern)?.map_err(|_| no_match(pattern, None))?;
-        if found.is_empty() {
+        if found.is_empty() && !may_be_empty {
             return Err(no_match(pattern, None));
         }
         return Ok(found.into_iter().map(Some).collect());
@@ -129,12 +132,13 @@ fn similar(view: &View, path: &EntryPath) -> Result<Option<String>, StepError> {
     }))
 }
 
+/// The source at a path; `None` if it is a file that is left out.
 fn source(
     view: &View,
     path: Option<EntryPath>,
     filter: &Filter,
     linked: &HashMap<EntryPath, Identity>,
-) -> Result<Source, StepError> {
+) -> Result<Option<Source>, StepError> {
     let bytes = path.as_ref().map_or(&b""[..], EntryPath::as_bytes);
     let real = match view.lookup(bytes, true)? {
         Some(Found::Item(item)) => Some(item),
@@ -142,11 +146,12 @@ fn source(
     };
     let directory = real.as_ref().is_none_or(|item| item.entry.kind == Kind::Directory);
     if let (false, Some(item)) = (directory, &real) {
-        return Ok(Source {
-            path,
-            directory,
-            items: Box::new(iter::once(source_item((**item).clone(), None, linked))),
-        });
+        // A file that is named itself is judged by its name.
+        if path.as_ref().is_some_and(|path| filter.matches(path.name())) {
+            return Ok(None);
+        }
+        let items = Box::new(iter::once(source_item((**item).clone(), None, linked)));
+        return Ok(Some(Source { path, directory, items }));
     }
     let root = real.as_ref().map(|item| item.entry.path.clone());
     let mut items = Vec::new();
@@ -160,7 +165,19 @@ fn source(
         }
         items.push(source_item(item, below, linked));
     }
-    Ok(Source { path, directory, items: Box::new(items.into_iter()) })
+    Ok(Some(Source { path, directory, items: Box::new(items.into_iter()) }))
+}
+
+/// A directory of a source, by itself.
+pub(super) fn directory(run: &Arc<Run>, origin: &Origin, path: &[u8]) -> Result<Option<Entry>, StepError> {
+    match origin {
+        Origin::Context(name) => super::context::directory(run, name, path),
+        Origin::Tree(tree) => Ok(match view(run, tree).lookup(path, true)? {
+            Some(Found::Item(item)) if item.entry.kind == Kind::Directory => Some(item.entry),
+            _ => None,
+        }),
+        Origin::Url(_) | Origin::Git(_) => Ok(None),
+    }
 }
 
 /// The content of the one file that an archive's path names. A file of a context comes with its path and stat, by which
@@ -195,6 +212,8 @@ fn archive_content(run: &Arc<Run>, origin: &Origin, path: &str) -> Result<Conten
                 None => Err(missing(&view, path)?),
             }
         }
+        // Archives from the web have a form of their own; Git has no single files.
+        Origin::Url(_) | Origin::Git(_) => Err(StepError::NotOneFile { pattern: path.to_owned() }),
     }
 }
 

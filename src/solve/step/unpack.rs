@@ -9,11 +9,8 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    super::{
-        StepError,
-        place::{Identity, Placer, usual_mode},
-        run::Run,
-    },
+    super::{StepError, place::Placer, run::Run},
+    archive::{Unpacking, put_archive},
     ground::Below,
     owner::resolve_owner,
     source::archive_file,
@@ -22,7 +19,7 @@ use crate::{
     context::Filter,
     error::public_text,
     graph::Node,
-    layer::{Content, Entry, EntryPath, Kind, verify_file},
+    layer::{Entry, verify_file},
     oci::{Digest, Hasher},
     recipe::{Archive, Unpack},
     rootfs::{self, TarIndex},
@@ -37,44 +34,16 @@ pub(super) fn entries(run: &Arc<Run>, node: &Node, unpack: &Unpack) -> Result<Ve
         None => None,
     };
     let index = index(run, node, unpack)?;
-    let place = |path: &EntryPath| {
-        let stripped = strip(path, unpack.strip)?;
-        Some(match &to {
-            Some(to) => to.join(stripped.as_bytes()),
-            None => stripped,
-        })
-    };
     let mut placer = Placer::default();
-    for item in index.items() {
-        if filter.matches(item.entry.path.as_bytes()) {
-            continue;
-        }
-        let Some(path) = place(&item.entry.path) else { continue };
-        let Some(path) = ground.place(path, item.entry.kind == Kind::Directory)? else { continue };
-        let mut entry = Entry { path, ..item.entry.clone() };
-        let mut identity = None;
-        match &mut entry.kind {
-            Kind::File(Content::Range { file, offset, size, digest }) => {
-                *digest = digest.or(item.digest);
-                identity = (*size > 0).then(|| Identity::Range { file: Arc::clone(file), offset: *offset });
-            }
-            // The name of a file that the archive does not have: tar itself could not unpack it either.
-            Kind::Hardlink(target) => match place(target) {
-                Some(target) => entry.kind = Kind::Hardlink(target),
-                None => continue,
-            },
-            _ => {}
-        }
-        (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
-        let directory = entry.kind == Kind::Directory;
-        let wanted = if directory { unpack.modes.directories } else { unpack.modes.files };
-        match wanted {
-            Some(mode) if !matches!(entry.kind, Kind::Symlink(_)) => entry.mode = mode.0,
-            None if directory => entry.mode = usual_mode(&entry.path).unwrap_or(entry.mode),
-            _ => {}
-        }
-        placer.put_linked(entry, identity);
-    }
+    let unpacking = Unpacking {
+        to: &to,
+        strip: unpack.strip,
+        owner,
+        modes: &unpack.modes,
+        usual_modes: true,
+        follow: false,
+    };
+    put_archive(&ground, &mut placer, &index, &unpacking, |path| filter.matches(path.as_bytes()))?;
     Ok(placer.finish(&ground, run.mtime)?)
 }
 
@@ -97,9 +66,13 @@ fn index(run: &Arc<Run>, node: &Node, unpack: &Unpack) -> Result<Arc<TarIndex>, 
                 return Ok(index);
             }
             let shown = public_text(url);
-            let downloaded = Handle::current().block_on(run.engine.registry.download(url, store))?;
-            check(&shown, downloaded.digest)?;
-            Ok(rootfs::ingest_file(store, downloaded.file.path(), &shown)?.index)
+            let file = run.engine.registry.fetch_file(url, unpack.digest.as_ref(), store);
+            let file = Handle::current().block_on(file)?;
+            check(&shown, file.digest)?;
+            if let Some(index) = rootfs::load(store, &file.digest)? {
+                return Ok(index);
+            }
+            Ok(rootfs::ingest_as(store, store.open_blob(&file.digest)?, file.digest, &shown)?.index)
         }
         Archive::File { path, .. } => {
             let (mut content, source) = archive_file(run, &node.origins[0], path)?;
@@ -126,10 +99,4 @@ fn digest_of(file: &mut File) -> io::Result<Digest> {
     }
     file.rewind()?;
     Ok(hasher.finish())
-}
-
-/// The path without its leading parts; `None` where nothing is left.
-fn strip(path: &EntryPath, count: u32) -> Option<EntryPath> {
-    let mut parts = path.as_bytes().splitn(count as usize + 1, |b| *b == b'/');
-    EntryPath::new(parts.nth(count as usize)?)
 }

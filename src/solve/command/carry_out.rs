@@ -1,0 +1,280 @@
+//! A RUN node's life: from its key to the entries of its layer.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::{
+    super::{
+        StepError,
+        run::{Made, Run, blocking, lock},
+    },
+    bind::{Bound, bound},
+    certificates,
+    execution::{Ready, ready},
+    failed::FailedCommand,
+    journal::{Keeper, Log},
+    key::run_key,
+    machine::{Ended, Machine},
+    options::CommandOptions,
+    output::{Line, Lines, Masks, write_log_line},
+    record::RunRecord,
+    trees::{folder, settle},
+};
+use crate::{
+    event::{Outcome, Running},
+    graph::NodeId,
+    layer::Layer,
+    oci::{Digest, Platform},
+    recipe,
+    rootfs::{self, TarIndex},
+    sandbox::{Exit, Stream},
+    store::Bucket,
+};
+
+/// How many layers are unpacked at once: more would only make the disk seek.
+const UNPACKING: usize = 4;
+
+/// What the commands of a build share.
+pub(in super::super) struct Commands {
+    pub(super) options: CommandOptions,
+    masks: Masks,
+    /// Commands that run. Whoever waits for one holds no layer and no other permit.
+    permits: Semaphore,
+    machine: OnceCell<Arc<dyn Machine>>,
+    /// Trees under way: each is unpacked once.
+    pub(super) trees: Mutex<HashMap<PathBuf, Arc<OnceCell<()>>>>,
+    pub(super) unpacking: Semaphore,
+    /// Commands under way by key: two nodes of one key run once.
+    running: Mutex<HashMap<Digest, Arc<OnceCell<Did>>>>,
+    journal: Keeper,
+}
+
+impl Commands {
+    pub(in super::super) fn new(options: &CommandOptions) -> Self {
+        Self {
+            options: options.clone(),
+            masks: Masks::new(options.secret_texts()),
+            permits: Semaphore::new(options.jobs.get()),
+            machine: OnceCell::new(),
+            trees: Mutex::default(),
+            unpacking: Semaphore::new(UNPACKING),
+            running: Mutex::default(),
+            journal: Keeper::default(),
+        }
+    }
+
+    /// The sandbox: started when the first command has to run, and not before.
+    async fn machine(&self, run: &Run) -> Result<Arc<dyn Machine>, StepError> {
+        let start = async || {
+            let machine = super::start::start(&run.engine.store, self.options.mode).await?;
+            // What dead processes left, and only a sandbox may remove: perhaps many files, and nobody waits for that.
+            let left_behind = run.engine.store.left_behind();
+            if !left_behind.is_empty() {
+                let (machine, sink) = (Arc::clone(&machine), run.engine.sink.clone());
+                tokio::spawn(async move {
+                    for folder in left_behind {
+                        if let Err(error) = machine.remove(&folder).await {
+                            sink.warn(error.to_string());
+                        }
+                    }
+                });
+            }
+            Ok::<_, StepError>(machine)
+        };
+        self.machine.get_or_try_init(start).await.map(Arc::clone)
+    }
+
+    /// Keeps what can be looked up later.
+    pub(in super::super) fn finish(&self, run: &Run) {
+        if let Err(error) = self.journal.keep(&run.engine.store) {
+            run.engine.sink.warn(error.to_string());
+        }
+    }
+}
+
+/// What a command did: the digest of its tar, and what is in it.
+type Did = (Digest, Arc<TarIndex>);
+
+/// A node's result, and how it came: the task that runs since then.
+pub(in super::super) struct Carried {
+    pub(in super::super) made: Made,
+    pub(in super::super) outcome: Outcome,
+    pub(in super::super) task: Arc<Running>,
+}
+
+/// Carries out a node's command, or finds what it did before.
+pub(in super::super) async fn carry_out(
+    run: &Arc<Run>,
+    id: NodeId,
+    command: &recipe::Run,
+) -> Result<Carried, StepError> {
+    let (shared, asked) = (Arc::clone(run), command.clone());
+    let (bound, key) = blocking(move || {
+        let node = shared.node_of(id);
+        let bound = bound(&shared, node, &asked)?;
+        let digests: Vec<Digest> = bound.iter().map(|bound| bound.digest).collect();
+        let key = run_key(&shared, node, &asked, &digests)?;
+        Ok::<_, StepError>((bound, key))
+    })
+    .await??;
+    let cell = Arc::clone(lock(&run.commands.running).entry(key).or_default());
+    let (mut outcome, mut task) = (Outcome::Cached, None);
+    let (diff_id, index) = cell
+        .get_or_try_init(async || {
+            if let Some(did) = known(run, id, &key).await? {
+                return Ok(did);
+            }
+            outcome = Outcome::Done;
+            let new = New { run, id, command, bound: &bound, key: &key };
+            let (did, running) = new.run().await?;
+            task = Some(running);
+            Ok::<_, StepError>(did)
+        })
+        .await
+        .inspect_err(|_| run.commands.journal.note(run.node_of(id), &key, None))?;
+    let task = task.unwrap_or_else(|| run.start(id));
+    run.commands.journal.note(run.node_of(id), &key, Some(outcome));
+    Ok(Carried { made: Made::of_tar(index, *diff_id), outcome, task })
+}
+
+/// What the command with this key did before, if all of it is still there.
+async fn known(run: &Arc<Run>, id: NodeId, key: &Digest) -> Result<Option<Did>, StepError> {
+    if run.avoids_cache(id) {
+        return Ok(None);
+    }
+    let Some(record) = run.engine.store.record::<RunRecord>(Bucket::Runs, key)? else { return Ok(None) };
+    let (shared, diff_id) = (Arc::clone(run), record.diff_id);
+    let index = blocking(move || index(&shared, id, &diff_id)).await??;
+    Ok(index.map(|index| (diff_id, index)))
+}
+
+/// The index of a tar that a command left: of the tar itself, else of the blob that was made of it.
+fn index(run: &Run, id: NodeId, diff_id: &Digest) -> Result<Option<Arc<TarIndex>>, StepError> {
+    let store = &run.engine.store;
+    if let Some(index) = rootfs::load(store, diff_id)? {
+        return Ok(Some(index));
+    }
+    let key = run.layer_key(&Made::key_of_tar(diff_id));
+    let Some(layer) = store.record::<Layer>(Bucket::Layers, &key)? else { return Ok(None) };
+    if layer.diff_id != *diff_id || !store.has_blob(&layer.descriptor) {
+        return Ok(None);
+    }
+    let what = &run.node_of(id).name;
+    let open = || Ok(store.open_blob(&layer.descriptor.digest)?);
+    Ok(Some(rootfs::materialise_layer(store, diff_id, what, open)?))
+}
+
+/// A command that has to be run.
+struct New<'a> {
+    run: &'a Arc<Run>,
+    id: NodeId,
+    command: &'a recipe::Run,
+    bound: &'a [Bound],
+    key: &'a Digest,
+}
+
+impl New<'_> {
+    async fn run(&self) -> Result<(Did, Arc<Running>), StepError> {
+        let run = self.run;
+        let machine = run.commands.machine(run).await?;
+        let node = run.node_of(self.id);
+        let ready = ready(run, machine.as_ref(), node, self.command, self.bound).await?;
+        // A closed semaphore is none of ours: it lives as long as the run.
+        let permit = run.commands.permits.acquire().await;
+        let task = run.start(self.id);
+        let (ended, tail) = self.execute(machine.as_ref(), &ready, &task).await?;
+        drop(permit);
+        ended.warnings.iter().for_each(|warning| run.engine.sink.warn(format!("{}: {warning}", node.name)));
+        let captured = match (ended.exit, ended.captured) {
+            (Exit::Code(0), Some(captured)) => captured,
+            (exit, _) => return Err(self.failed(exit, tail).into()),
+        };
+        captured
+            .warnings
+            .iter()
+            .for_each(|warning| run.engine.sink.warn(format!("{}: {warning}", node.name)));
+        let record = RunRecord { diff_id: captured.diff_id, size: captured.size };
+        let index = self.keep(machine.as_ref(), &ready, record).await?;
+        Ok(((captured.diff_id, index), task))
+    }
+
+    async fn execute(
+        &self,
+        machine: &dyn Machine,
+        ready: &Ready,
+        task: &Running,
+    ) -> Result<(Ended, Vec<String>), StepError> {
+        let (store, node) = (&self.run.engine.store, self.run.node_of(self.id));
+        let mut log = Log::new(store)?;
+        let mut unwritten = None;
+        let mut lines = Lines::new(self.run.commands.masks.clone(), |line: Line<'_>| {
+            task.output(line.stderr, line.text);
+            if let Err(error) = write_log_line(log.out(), &line) {
+                unwritten.get_or_insert(error);
+            }
+        });
+        let mut output = |stream: Stream, bytes: &[u8]| lines.push(stream, bytes);
+        let ended = machine.run(&ready.execution, &mut output).await;
+        let tail = lines.finish();
+        // A full disk is told by the command or by what is written next; a log alone is no reason to fail.
+        let kept = match unwritten {
+            Some(error) => Err(error.to_string()),
+            None => log.keep(store, self.key).map_err(|error| error.to_string()),
+        };
+        if let Err(error) = kept {
+            self.run.engine.sink.warn(format!("failed to keep the output of {}: {error}", node.name));
+        }
+        Ok((ended.map_err(StepError::Other)?, tail))
+    }
+
+    fn failed(&self, exit: Exit, tail: Vec<String>) -> FailedCommand {
+        let node = self.run.node_of(self.id);
+        let foreign = node.runs_on.distance(&Platform::host()).is_none();
+        FailedCommand {
+            step: node.name.clone(),
+            exit,
+            tail,
+            foreign: foreign.then(|| node.runs_on.to_string()),
+            log: self.key.hex()[..12].to_owned(),
+        }
+    }
+
+    /// Keeps what the command did: its tar, the tree for later commands, the record that names them.
+    async fn keep(
+        &self,
+        machine: &dyn Machine,
+        ready: &Ready,
+        record: RunRecord,
+    ) -> Result<Arc<TarIndex>, StepError> {
+        let run = self.run;
+        let upper = &ready.execution.root.upper;
+        // With times set back in the tar, the tree is not what the tar says.
+        if ready.execution.latest_mtime.is_some() {
+            machine.remove(upper).await.map_err(StepError::Other)?;
+        } else {
+            let path = folder(run, machine).join(Made::key_of_tar(&record.diff_id).hex());
+            settle(machine, upper, &path).await?;
+        }
+        let (shared, changes) = (Arc::clone(run), ready.execution.changes.clone());
+        let (id, key) = (self.id, *self.key);
+        blocking(move || {
+            let (store, name) = (&shared.engine.store, &shared.node_of(id).name);
+            let index = rootfs::adopt(store, &record.diff_id, name, &changes)?;
+            if let Some(bundle) = &shared.commands.options.certificates
+                && let Some(path) = certificates::left_in(&index.layer(), bundle)
+            {
+                shared.engine.sink.warn(format!(
+                    "{name}: it changed /{path} in place, which then holds the certificates of this machine"
+                ));
+            }
+            store.put_record(Bucket::Runs, &key, &record)?;
+            Ok::<_, StepError>(index)
+        })
+        .await?
+    }
+}

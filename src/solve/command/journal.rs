@@ -1,0 +1,168 @@
+//! What commands wrote, kept for later: a file for the output of each, and one for each of the last builds.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::PathBuf,
+    sync::Mutex,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::run::lock;
+use crate::{
+    event::Outcome,
+    graph::Node,
+    oci::{Digest, canonical},
+    store::{Store, StoreError},
+};
+
+/// How many builds are remembered.
+const BUILDS: usize = 20;
+
+/// What a build did with its commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// When the build ended, in seconds since the epoch.
+    pub ended: u64,
+    /// Its commands, in the order in which they ended.
+    pub steps: Vec<JournalStep>,
+}
+
+/// What a build did with one command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalStep {
+    /// The stage.
+    pub stage: String,
+    /// The step's number in it, from 1.
+    pub number: usize,
+    /// How many steps the stage has.
+    pub of: usize,
+    /// What it ran on.
+    pub platform: String,
+    /// The step in a few words.
+    pub name: String,
+    /// Its key, which its output is kept under.
+    pub key: Digest,
+    /// `done`, `cached` or `failed`.
+    pub outcome: String,
+}
+
+/// The journal of the build under way.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    steps: Mutex<Vec<JournalStep>>,
+}
+
+impl Keeper {
+    /// Notes how a command ended; `None` is badly.
+    pub(super) fn note(&self, node: &Node, key: &Digest, outcome: Option<Outcome>) {
+        let (number, of) = node.number;
+        let outcome = match outcome {
+            None => "failed",
+            Some(Outcome::Cached) => "cached",
+            Some(_) => "done",
+        };
+        lock(&self.steps).push(JournalStep {
+            stage: node.stage.clone(),
+            number,
+            of,
+            platform: node.runs_on.to_string(),
+            name: node.name.clone(),
+            key: *key,
+            outcome: outcome.to_owned(),
+        });
+    }
+
+    /// Keeps the journal, if there is anything in it, and forgets those of long ago.
+    pub(super) fn keep(&self, store: &Store) -> Result<(), StoreError> {
+        let steps = std::mem::take(&mut *lock(&self.steps));
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let journal = Journal { ended: now.as_secs(), steps };
+        let mut temporary = store.temporary()?;
+        let path = temporary.path().to_owned();
+        temporary.file().write_all(&canonical(&journal)).map_err(StoreError::io("write", path))?;
+        let name = format!("{:020}-{}.json", now.as_nanos(), std::process::id());
+        temporary.keep(&folder(store).join(name), false)?;
+        for old in paths(store)?.iter().rev().skip(BUILDS) {
+            // Another build may have done it.
+            let _ = fs::remove_file(old);
+        }
+        Ok(())
+    }
+}
+
+fn folder(store: &Store) -> PathBuf {
+    store.root().join("logs/builds")
+}
+
+fn log_path(store: &Store, key: &Digest) -> PathBuf {
+    store.root().join("logs").join(format!("{}.log", key.hex()))
+}
+
+/// The journals, the oldest first.
+fn paths(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
+    let folder = folder(store);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io("list", folder)(error)),
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// The journals of the last builds, the latest first.
+pub fn journals(store: &Store) -> Result<Vec<Journal>, StoreError> {
+    let read = |path: &PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+    Ok(paths(store)?.iter().rev().filter_map(read).collect())
+}
+
+/// The output of the command with this key, line by line, each with the seconds since its start and whether it went to
+/// standard error. `None`: there is none.
+pub fn log_lines(
+    store: &Store,
+    key: &Digest,
+) -> Result<Option<impl Iterator<Item = (String, bool, String)> + use<>>, StoreError> {
+    let path = log_path(store, key);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("open", path)(error)),
+    };
+    let parse = |line: String| {
+        let (at, rest) = line.split_once(' ')?;
+        let (stream, text) = rest.split_once(' ')?;
+        Some((at.to_owned(), stream == "e", text.to_owned()))
+    };
+    Ok(Some(BufReader::new(file).lines().map_while(Result::ok).filter_map(parse)))
+}
+
+/// A log that is being written. It has its name when it is finished, whatever the command's end.
+pub(super) struct Log {
+    temporary: crate::store::Temporary,
+    out: BufWriter<File>,
+}
+
+impl Log {
+    pub(super) fn new(store: &Store) -> Result<Self, StoreError> {
+        let mut temporary = store.temporary()?;
+        let path = temporary.path().to_owned();
+        let file = temporary.file().try_clone().map_err(StoreError::io("open", path))?;
+        Ok(Self { temporary, out: BufWriter::new(file) })
+    }
+
+    pub(super) fn out(&mut self) -> &mut impl Write {
+        &mut self.out
+    }
+
+    pub(super) fn keep(mut self, store: &Store, key: &Digest) -> Result<(), StoreError> {
+        self.out.flush().map_err(StoreError::io("write", self.temporary.path()))?;
+        self.temporary.keep(&log_path(store, key), false)
+    }
+}

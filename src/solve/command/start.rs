@@ -1,0 +1,63 @@
+//! Getting the sandbox.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+
+use super::{
+    super::StepError,
+    machine::{Ended, Machine, Output},
+};
+use crate::{
+    error::Failure,
+    layer::Entry,
+    sandbox::{Execution, Mode, Sandbox, Settings},
+    store::Store,
+};
+
+/// Starts the sandbox, with its trees in the store.
+pub(super) async fn start(store: &Store, mode: Option<Mode>) -> Result<Arc<dyn Machine>, StepError> {
+    let settings = Settings { mode, scratch: store.temporary_path(), program: None };
+    let sandbox = Sandbox::start(&settings).await.map_err(|error| StepError::Other(error.into()))?;
+    Ok(Arc::new(Sandboxed { flavour: sandbox.flavour(), sandbox }))
+}
+
+#[derive(Debug)]
+struct Sandboxed {
+    sandbox: Sandbox,
+    flavour: String,
+}
+
+impl Machine for Sandboxed {
+    fn flavour(&self) -> &str {
+        &self.flavour
+    }
+
+    fn run<'a>(
+        &'a self,
+        execution: &'a Execution,
+        output: Output<'a>,
+    ) -> BoxFuture<'a, Result<Ended, Failure>> {
+        async move {
+            let ran = self.sandbox.run(execution, output).await?;
+            Ok(Ended { exit: ran.exit, captured: ran.captured, warnings: ran.warnings })
+        }
+        .boxed()
+    }
+
+    fn unpack<'a>(
+        &'a self,
+        entries: Vec<Entry>,
+        dir: &'a Path,
+        lower: &'a [PathBuf],
+    ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        async move { Ok(self.sandbox.unpack(entries, dir, lower).await?) }.boxed()
+    }
+
+    fn remove<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { Ok(self.sandbox.remove(dir).await?) }.boxed()
+    }
+}
