@@ -1,0 +1,126 @@
+//! Nothing that can be read makes the evaluation or the checks panic.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{evaluated, request};
+use crate::{
+    context::Ignore,
+    dockerfile::{
+        Dockerfile,
+        check::{self, Selection, Surroundings},
+        parse_bytes,
+    },
+    oci::Config,
+    recipe::{ConfigChanges, Frontend as _, StepKind},
+};
+
+/// Instructions of which some fit together, and some do not.
+fn line() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("a".to_owned()),
+        Just("$A".to_owned()),
+        Just("${B:-x}".to_owned()),
+        Just("../..".to_owned()),
+        Just("\"q $A\"".to_owned()),
+        Just("/".to_owned()),
+        Just("é*".to_owned()),
+        Just("https://x.example/a.git#b:c".to_owned()),
+        Just("0".to_owned()),
+        Just("70000-1/TCP".to_owned()),
+        "[ -~]{0,12}",
+    ];
+    let keyword = prop::sample::select(vec![
+        "FROM a AS a",
+        "FROM a",
+        "FROM scratch",
+        "FROM --platform=$A",
+        "ARG",
+        "ENV A=",
+        "ENV",
+        "LABEL",
+        "RUN",
+        "RUN --mount=type=cache,target=",
+        "RUN --mount=from=a,target=",
+        "COPY --from=",
+        "COPY --chown=",
+        "COPY",
+        "COPY --parents",
+        "ADD",
+        "ADD --checksum=",
+        "WORKDIR",
+        "USER",
+        "EXPOSE",
+        "VOLUME",
+        "CMD",
+        "ENTRYPOINT",
+        "SHELL",
+        "STOPSIGNAL",
+        "HEALTHCHECK CMD",
+        "ONBUILD COPY",
+        "ONBUILD RUN",
+        "MAINTAINER",
+        "COPY <<EOF",
+    ]);
+    (keyword, prop::collection::vec(word, 0..4)).prop_map(|(keyword, words)| {
+        let space = if keyword.ends_with('=') { "" } else { " " };
+        let rest = if keyword.ends_with("<<EOF") { "\n$A ${B}\nEOF" } else { "" };
+        format!("{keyword}{space}{}{rest}", words.join(" "))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn likely_files_are_evaluated_or_refused(lines in prop::collection::vec(line(), 0..8), target in ".{0,3}") {
+        // Lines that cannot be read alone would hide all others.
+        let readable = |line: &String| parse_bytes("x", format!("FROM a\n{line}\n").as_bytes()).is_ok();
+        let lines: Vec<String> = lines.into_iter().filter(readable).collect();
+        let text = format!("ARG A=1\nFROM a AS a\n{}\n", lines.join("\n"));
+        let mut request = request(Some(target.as_str()).filter(|target| !target.is_empty()), &[]);
+        let _ = evaluated(&text, &request);
+        request.target = None;
+        let _ = evaluated(&text, &request);
+        if let Ok(file) = parse_bytes("Dockerfile", text.as_bytes()) {
+            request.contexts = BTreeMap::new();
+            let ignore = Ignore::none();
+            let around = Surroundings {
+                request: &request,
+                configs: None,
+                context: Some((std::path::Path::new("/nowhere"), &ignore)),
+            };
+            for finding in check::of_file(&file, around, Selection::default()) {
+                prop_assert!(!finding.render().is_empty());
+            }
+        }
+    }
+}
+
+/// None of these may take time that grows with the square of its size: at these sizes it would not end.
+#[test]
+fn files_with_very_many_names_are_evaluated() {
+    let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+    for text in [
+        format!("FROM scratch\n{}", lines(30_000, |at| format!("ENV v{at}=$PATH\n"))),
+        format!("FROM scratch\nENV {}\n", lines(100_000, |at| format!("v{at}=x "))),
+        format!("FROM scratch\n{}", lines(30_000, |at| format!("ARG v{at}=x\n"))),
+        format!("{}FROM scratch\n", lines(30_000, |at| format!("ARG v{at}=x\n"))),
+        format!("FROM scratch\nLABEL {}\n", lines(100_000, |at| format!("v{at}=x "))),
+        format!("FROM scratch AS s0\n{}", lines(5_000, |at| format!("FROM s{at} AS s{}\n", at + 1))),
+    ] {
+        let recipe = evaluated(&text, &request(None, &[])).unwrap();
+        assert!(!recipe.stages.is_empty());
+        let mut config = Config::default();
+        let mut changes = ConfigChanges::of(&mut config);
+        for step in recipe.stages.iter().flat_map(|stage| &stage.steps) {
+            if let StepKind::Config(list) = &step.kind {
+                list.iter().for_each(|change| changes.apply(change));
+            }
+        }
+        assert!(config.env("PATH").is_some());
+        let frontend = Dockerfile::from_bytes("Dockerfile", text.as_bytes()).unwrap();
+        assert!(frontend.defaults(&BTreeMap::new()).is_ok());
+    }
+}

@@ -1,0 +1,136 @@
+//! Patterns of `${name#pattern}` and its kind: `*` is any text, `?` any character, neither across lines.
+
+/// A pattern: the parts between its stars.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    parts: Vec<Vec<Element>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Element {
+    Any,
+    Is(char),
+}
+
+/// Where a pattern matches from a place on.
+enum Match {
+    /// Up to here.
+    To(usize),
+    /// Not here.
+    No,
+    /// Not here, and at no later place of the line.
+    NotInLine,
+}
+
+impl Pattern {
+    /// Reads a pattern. `*`, `?` and the escape character can be escaped to stand for themselves, and so can `}` and
+    /// `/`, for they would end the pattern. The error is another one that is escaped.
+    pub(super) fn new(text: &str, escape: char) -> Result<Self, char> {
+        let mut parts = vec![Vec::new()];
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            let element = match character {
+                '*' => {
+                    parts.push(Vec::new());
+                    continue;
+                }
+                '?' => Element::Any,
+                _ if character == escape => match characters.next() {
+                    Some(escaped) if matches!(escaped, '*' | '?' | '}' | '/') || escaped == escape => {
+                        Element::Is(escaped)
+                    }
+                    other => return Err(other.unwrap_or(' ')),
+                },
+                _ => Element::Is(character),
+            };
+            if let Some(part) = parts.last_mut() {
+                part.push(element);
+            }
+        }
+        Ok(Self { parts })
+    }
+
+    /// The text without the shortest, or longest, beginning that matches.
+    pub(super) fn without_prefix(&self, text: &str, longest: bool) -> String {
+        let characters: Vec<char> = text.chars().collect();
+        match self.at(&characters, 0, longest) {
+            Match::To(end) => characters[end..].iter().collect(),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// The text without the shortest, or longest, end that matches: the same thing backwards.
+    pub(super) fn without_suffix(&self, text: &str, longest: bool) -> String {
+        let parts = self.parts.iter().rev().map(|part| part.iter().rev().copied().collect());
+        let reversed = Self { parts: parts.collect() };
+        let characters: Vec<char> = text.chars().rev().collect();
+        match reversed.at(&characters, 0, longest) {
+            Match::To(end) => characters[end..].iter().rev().collect(),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// The text with the first match, or all of them, replaced; each is the longest at its place.
+    pub(super) fn replace(&self, text: &str, replacement: &str, all: bool) -> String {
+        let characters: Vec<char> = text.chars().collect();
+        let mut replaced = String::new();
+        let mut at = 0;
+        // An empty match right behind another match is none.
+        let mut last_end = None;
+        while at <= characters.len() {
+            match self.at(&characters, at, true) {
+                Match::To(end) if end > at || last_end != Some(at) => {
+                    replaced.push_str(replacement);
+                    last_end = Some(end);
+                    if !all {
+                        replaced.extend(&characters[end..]);
+                        return replaced;
+                    }
+                    if end > at {
+                        at = end;
+                        continue;
+                    }
+                }
+                Match::To(_) | Match::No => {}
+                Match::NotInLine => {
+                    let rest = &characters[at..];
+                    let line = rest.iter().position(|c| *c == '\n').unwrap_or(rest.len());
+                    replaced.extend(&rest[..line]);
+                    at += line;
+                }
+            }
+            replaced.extend(characters.get(at));
+            at += 1;
+        }
+        replaced
+    }
+
+    /// Matches from a place on.
+    fn at(&self, text: &[char], start: usize, longest: bool) -> Match {
+        let Some((first, rest)) = self.parts.split_first() else { return Match::To(start) };
+        if !matches(first, text, start) {
+            return Match::No;
+        }
+        let mut end = start + first.len();
+        for (index, part) in rest.iter().enumerate() {
+            let line = text[end..].iter().position(|c| *c == '\n').map_or(text.len(), |at| end + at);
+            let mut places = end..=line;
+            let found = if longest && index + 1 == rest.len() {
+                places.rev().find(|place| matches(part, text, *place))
+            } else {
+                places.find(|place| matches(part, text, *place))
+            };
+            let Some(place) = found else { return Match::NotInLine };
+            end = place + part.len();
+        }
+        Match::To(end)
+    }
+}
+
+fn matches(part: &[Element], text: &[char], start: usize) -> bool {
+    text.len() - start >= part.len()
+        && part.iter().zip(&text[start..]).all(|(element, character)| match element {
+            Element::Any => *character != '\n',
+            Element::Is(wanted) => wanted == character,
+        })
+}
