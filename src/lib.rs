@@ -1,4 +1,4 @@
-//! imgbuild builds container images from layer specs and ships them, without a daemon and without root.
+//! imgbuild builds container images from Dockerfiles and layer specs and ships them, without a daemon and without root.
 //!
 //! Data goes one way through the rooms, and imports go down only (`tests/it/imports.rs` checks it):
 //!
@@ -6,9 +6,9 @@
 //! |---|---|
 //! | 6 | [`cli`], [`settings`] |
 //! | 5 | [`report`] |
-//! | 4 | [`spec`] |
+//! | 4 | [`spec`], [`dockerfile`] |
 //! | 3 | [`recipe`], [`graph`], [`solve`], [`image`], [`output`] |
-//! | 2 | [`rootfs`] |
+//! | 2 | [`rootfs`], [`remote`], [`sandbox`] |
 //! | 1 | [`context`], [`layer`], [`store`], [`registry`] |
 //! | 0 | [`oci`], [`event`], [`error`], [`source`] |
 //!
@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod context;
+pub mod dockerfile;
 pub mod error;
 pub mod event;
 pub mod graph;
@@ -25,8 +26,10 @@ pub mod oci;
 pub mod output;
 pub mod recipe;
 pub mod registry;
+pub mod remote;
 pub mod report;
 pub mod rootfs;
+pub mod sandbox;
 pub mod settings;
 pub mod solve;
 pub mod source;

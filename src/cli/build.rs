@@ -1,6 +1,10 @@
 //! `imgbuild build`.
 
-use std::{io::IsTerminal, path::Path, sync::Arc};
+use std::{
+    io::{IsTerminal, Read},
+    path::Path,
+    sync::Arc,
+};
 
 use clap::Args;
 
@@ -11,6 +15,7 @@ use super::{
     printer::{HostError, Printer},
 };
 use crate::{
+    dockerfile::Dockerfile,
     error::Failure,
     event::Sink,
     image::Built,
@@ -19,13 +24,16 @@ use crate::{
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
     report::{Reporter, Style, seconds},
-    settings::{BuildFlags, BuildSettings, Environment, GlobalSettings, Progress, closest, env},
-    solve::{self, Engine},
+    settings::{
+        BuildFile, BuildFlags, BuildSettings, Environment, GlobalSettings, MainContext, Progress, closest,
+        env,
+    },
+    solve::{self, Engine, FetchedContext},
     spec::Spec,
 };
 
 const EXAMPLES: &str = "\
-Builds what it finds in CONTEXT: imgbuild.yaml, else every spec in build-specs/.
+Builds what it finds in CONTEXT: imgbuild.yaml, else every spec in build-specs/, else Dockerfile.
 The result is in the local store; --push, --load and --output send it elsewhere.
 
 Examples:
@@ -84,28 +92,95 @@ fn style(global: &GlobalSettings, environment: &Environment) -> Style {
 
 async fn build_all(settings: &BuildSettings, sink: &Sink) -> Result<Vec<Built>, Failure> {
     let engine = engine(settings, sink)?;
+    let (settings, committed) = &arrive(&engine, settings).await?;
     // All before the first is built: a mistake in the last one should not take that long to be told.
-    let specs = settings.specs.iter().map(|path| read_spec(path)).collect::<Result<Vec<_>, _>>()?;
-    warn_of_unknown_arguments(settings, &specs, sink)?;
+    let fetched = match settings.request.contexts.get("") {
+        Some(ContextSource::Directory(root)) if committed.is_some() => Some(root.as_path()),
+        _ => None,
+    };
+    let frontends =
+        settings.files.iter().map(|file| read(file, fetched, sink)).collect::<Result<Vec<_>, _>>()?;
+    warn_of_unknown_arguments(settings, &frontends, sink)?;
     let mut built = Vec::new();
-    for (path, spec) in settings.specs.iter().zip(&specs) {
-        built.push(build_one(&engine, settings, path, spec).await?);
+    for (file, frontend) in settings.files.iter().zip(&frontends) {
+        built.push(build_one(&engine, settings, file, frontend.as_ref(), *committed).await?);
     }
     Ok(built)
 }
 
-fn read_spec(path: &Path) -> Result<Spec, Failure> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| HostError::new(format!("read the spec {}", path.display()), error))?;
-    Ok(Spec::from_bytes(&shown(path), &bytes)?)
+/// The settings once the main context is on this machine, and when its commit was made, if it is one that was fetched:
+/// otherwise it is not known yet.
+async fn arrive(engine: &Engine, settings: &BuildSettings) -> Result<(BuildSettings, Option<i64>), Failure> {
+    let mut settings = settings.clone();
+    let fetched = match settings.awaited.as_ref().map(|awaited| &awaited.context) {
+        None => return Ok((settings, None)),
+        Some(MainContext::Source(source)) => solve::fetch_context(engine, source).await?,
+        Some(MainContext::StandardInput) => {
+            let engine = engine.clone();
+            let read = move || solve::context_of_stream(&engine, std::io::stdin().lock(), "standard input");
+            let read = tokio::task::spawn_blocking(read).await;
+            Some(read.map_err(|error| {
+                HostError::new(
+                    "read the context from standard input".to_owned(),
+                    std::io::Error::other(error),
+                )
+            })??)
+        }
+    };
+    let mut committed = Some(0);
+    if let Some(fetched) = &fetched {
+        settings.arrived(fetched)?;
+        if let FetchedContext::Directory { committed: Some(time), .. } = fetched {
+            committed = Some(*time);
+        }
+    }
+    Ok((settings, committed))
 }
 
-/// Tells of `--build-arg`s that no spec declares. A warning and not an error, as in BuildKit: scripts give the same
+/// The largest file that says what to build.
+const LARGEST: u64 = 64 << 20;
+
+/// Reads a file that says what to build.
+fn read(file: &BuildFile, fetched: Option<&Path>, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
+    let bytes = bytes_of(file)?;
+    let name = match (file.path(), fetched) {
+        // Where the store has it says nothing to people.
+        (Some(path), Some(root)) => match path.strip_prefix(root) {
+            Ok(inside) => inside.display().to_string(),
+            Err(_) => "Dockerfile".to_owned(),
+        },
+        (Some(path), None) => shown(path),
+        (None, _) => "standard input".to_owned(),
+    };
+    Ok(match file {
+        BuildFile::Spec(_) => Box::new(Spec::from_bytes(&name, &bytes)?),
+        BuildFile::Dockerfile(_) | BuildFile::StandardInput => {
+            Box::new(Dockerfile::from_bytes(&name, &bytes)?.with_sink(sink.clone()))
+        }
+    })
+}
+
+pub(super) fn bytes_of(file: &BuildFile) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match file.path() {
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)),
+        None => std::io::stdin().take(LARGEST).read_to_end(&mut bytes),
+    };
+    let name = file.path().map_or_else(|| "standard input".to_owned(), shown);
+    read.map_err(|error| HostError::new(format!("read {name}"), error))?;
+    Ok(bytes)
+}
+
+/// Tells of `--build-arg`s that no file declares. A warning and not an error, as in BuildKit: scripts give the same
 /// arguments to many builds.
-fn warn_of_unknown_arguments(settings: &BuildSettings, specs: &[Spec], sink: &Sink) -> Result<(), Failure> {
+fn warn_of_unknown_arguments(
+    settings: &BuildSettings,
+    frontends: &[Box<dyn Frontend>],
+    sink: &Sink,
+) -> Result<(), Failure> {
     let mut declared = Vec::new();
-    for spec in specs {
-        declared.extend(spec.defaults(&settings.request.args)?.args);
+    for frontend in frontends {
+        declared.extend(frontend.defaults(&settings.request.args)?.args);
     }
     for name in settings.request.args.keys() {
         if is_predefined(name) || declared.contains(name) {
@@ -133,14 +208,15 @@ fn is_predefined(name: &str) -> bool {
         || part.is_some_and(|part| PLATFORM_PARTS.contains(&part))
 }
 
-/// Builds one spec, and does with the image what the settings ask for.
+/// Builds what one file says, and does with the image what the settings ask for.
 async fn build_one(
     engine: &Engine,
     settings: &BuildSettings,
-    path: &Path,
-    spec: &Spec,
+    file: &BuildFile,
+    frontend: &dyn Frontend,
+    committed: Option<i64>,
 ) -> Result<Built, Failure> {
-    let defaults = spec.defaults(&settings.request.args)?;
+    let defaults = frontend.defaults(&settings.request.args)?;
     let names = settings.tags(&defaults)?;
     let platforms = settings.platforms(&defaults);
     // What cannot end well should not begin.
@@ -157,31 +233,41 @@ async fn build_one(
             pusher.begin(&layer.descriptor);
         }
     });
-    let options = options(settings, path, platforms, &engine.sink);
-    let built = solve::build(engine, spec, &options, ready).await?;
+    let options = options(settings, file, platforms, committed, &engine.sink);
+    let built = solve::build(engine, frontend, &options, ready).await?;
     deliver(engine, settings, &built, &names, pusher.as_ref()).await?;
     Ok(built)
 }
 
 /// What the engine is asked for.
-fn options(settings: &BuildSettings, file: &Path, platforms: Vec<Platform>, sink: &Sink) -> solve::Options {
+fn options(
+    settings: &BuildSettings,
+    file: &BuildFile,
+    platforms: Vec<Platform>,
+    committed: Option<i64>,
+    sink: &Sink,
+) -> solve::Options {
     let request = &settings.request;
     let created = match request.contexts.get("") {
-        Some(ContextSource::Directory(context)) => solve::created(request.source_date_epoch, context, sink),
-        _ => request.source_date_epoch.unwrap_or(0),
+        Some(ContextSource::Directory(context)) if committed.is_none() => {
+            solve::created(request.source_date_epoch, context, sink)
+        }
+        // What lies around the store says nothing of a context that was fetched into it.
+        _ => request.source_date_epoch.or(committed).unwrap_or(0),
     };
     solve::Options {
         platforms,
         target: request.target.clone(),
         args: request.args.clone(),
         contexts: request.contexts.clone(),
-        file: Some(file.to_owned()),
+        file: file.path().map(Path::to_owned),
         source_date_epoch: request.source_date_epoch,
         created,
         labels: settings.image.labels.clone(),
         annotations: settings.image.annotations.manifest.clone(),
         index_annotations: settings.image.annotations.index.clone(),
         compression: settings.compression.resolve(),
+        commands: settings.commands.clone(),
         pull: settings.cache.pull,
         no_cache: settings.cache.no_cache,
         no_cache_stages: settings.cache.no_cache_filter.clone(),
@@ -189,7 +275,7 @@ fn options(settings: &BuildSettings, file: &Path, platforms: Vec<Platform>, sink
 }
 
 /// The path as the user knows it: relative to where they are, if it is below.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let current = std::env::current_dir().ok();
     let relative = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
     relative.unwrap_or(path).display().to_string()

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, images, inspect, schema, validate};
+use super::{ExitStatus, build, check, doctor, images, inspect, logs, schema, validate};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -12,7 +12,7 @@ const EXAMPLES: &str = "\
 Without a command, imgbuild builds:
   imgbuild --platform linux/amd64,linux/arm64 -t ghcr.io/me/app:1.0 --push";
 
-/// Builds container images from layer specs and ships them: no daemon, no root
+/// Builds images from Dockerfiles and layer specs: no daemon, no root
 #[derive(Debug, Parser)]
 #[command(name = "imgbuild", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(override_usage = "imgbuild [COMMAND] [OPTIONS]")]
@@ -26,10 +26,13 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(Box<build::BuildArgs>),
+    Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Logs(logs::LogsArgs),
     Schema(schema::SchemaArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 impl Cli {
@@ -38,10 +41,13 @@ impl Cli {
         let global = GlobalSettings::resolve(&self.global, &environment)?;
         match self.command {
             Command::Build(args) => build::run(*args, global, environment).await,
+            Command::Check(args) => check::run(args, environment).await,
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,
+            Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
+            Command::Doctor(args) => doctor::run(args, global).await,
         }
     }
 }

@@ -6,11 +6,14 @@
 
 mod arguments;
 mod build;
+mod check;
 mod command;
+mod doctor;
 mod engine;
 mod images;
 mod inspect;
 mod inspect_text;
+mod logs;
 mod open;
 mod outputs;
 mod printer;
@@ -26,6 +29,7 @@ use self::{arguments::with_command, command::Cli, printer::Printer};
 use crate::{
     error::Failure,
     report::render_failure,
+    sandbox,
     settings::{ColorChoice, Environment},
 };
 
@@ -44,6 +48,10 @@ const TERMINATED: u8 = 143;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
+    // Before anything else: a worker must never have a second thread.
+    if std::env::args_os().nth(1).is_some_and(|first| first == sandbox::WORKER) {
+        return sandbox::work();
+    }
     let environment = Environment::of_process();
     let arguments = with_command(std::env::args_os().collect(), &environment);
     let cli = match Cli::try_parse_from(arguments) {

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use anstyle::{AnsiColor, Style};
 
+use super::words::printable;
 use crate::error::Explain;
 
 /// A failure as the user sees it: `error: …`, the causes that the message does not quote, and `hint: …` lines; with
@@ -20,6 +21,9 @@ pub fn render_failure(failure: &dyn Explain) -> String {
         },
         None => format!("{error}error{error:#}: {message}\n"),
     };
+    for line in failure.detail().iter().flat_map(|detail| detail.lines()) {
+        text.push_str(&format!("  | {}\n", printable(line)));
+    }
     let mut said = message;
     let mut cause = failure.source();
     while let Some(next) = cause {

@@ -31,11 +31,12 @@ impl<W: Write> Plain<W> {
     }
 
     fn line(&mut self, id: Option<TaskId>, text: &str) {
-        // See the room's page: a closed standard error is not an error.
-        let _ = match id {
-            Some(id) => writeln!(self.out, "#{} {text}", id.0),
-            None => writeln!(self.out, "{text}"),
+        let line = match id {
+            Some(id) => format!("#{} {text}\n", id.0),
+            None => format!("{text}\n"),
         };
+        // In one piece, since others may write there. See the room's page: a closed standard error is not an error.
+        let _ = self.out.write_all(line.as_bytes());
     }
 }
 
@@ -73,6 +74,11 @@ impl<W: Write + Send> Render for Plain<W> {
             Event::Retry { id, reason, after } => {
                 let text = format!("RETRY in {}: {}", words::seconds(*after), words::one_line(reason));
                 self.line(*id, &text);
+            }
+            Event::Output { id, line, .. } => {
+                let since = self.tasks.get(id).map(|task| at.saturating_sub(task.started));
+                let seconds = since.unwrap_or_default().as_secs_f64();
+                self.line(Some(*id), format!("{seconds:.2} {}", words::printable(line)).trim_end());
             }
             Event::Finished { id, outcome, digest, size } => {
                 let Some(line) = self.tasks.remove(id) else { return };

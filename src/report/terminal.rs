@@ -1,6 +1,9 @@
 //! One line for each running task, redrawn; finished ones scroll up.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,6 +13,10 @@ use crate::event::{Event, Outcome, Task, TaskId};
 
 const MOVING: &str = "{spinner} {msg} {bar:24} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}";
 const COUNTING: &str = "{spinner} {msg} {decimal_bytes} {decimal_bytes_per_sec}";
+const RUNNING: &str = "{spinner} {msg} {elapsed}{prefix}";
+/// How many lines of a command are seen while it runs, and how much of each.
+const TAIL: usize = 4;
+const WIDEST: usize = 110;
 const WAITING: &str = "{spinner} {msg} {elapsed}";
 
 /// Draws running tasks on a terminal.
@@ -26,6 +33,25 @@ struct Line {
     text: String,
     started: Duration,
     quiet: bool,
+    /// The last lines that its command wrote.
+    tail: VecDeque<String>,
+}
+
+impl Line {
+    /// Shows a line of the task's command under its own.
+    fn output(&mut self, line: &str) {
+        let line = words::printable(line);
+        if line.trim().is_empty() {
+            return;
+        }
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line.chars().take(WIDEST).collect());
+        let tail: String = self.tail.iter().map(|line| format!("\n    {line}")).collect();
+        self.bar.set_style(style(RUNNING));
+        self.bar.set_prefix(tail);
+    }
 }
 
 impl Terminal {
@@ -76,7 +102,7 @@ impl Render for Terminal {
                 bar.set_message(text.clone());
                 // Looking up what a name means is news only while it lasts.
                 let quiet = matches!(task, Task::Resolve { .. });
-                self.tasks.insert(*id, Line { bar, text, started: at, quiet });
+                self.tasks.insert(*id, Line { bar, text, started: at, quiet, tail: VecDeque::new() });
             }
             Event::Sized { id, total } => {
                 let Some(line) = self.tasks.get(id) else { return };
@@ -99,6 +125,11 @@ impl Render for Terminal {
                     words::seconds(*after)
                 );
                 self.above(&format!("{} {text}", self.paint(AnsiColor::Yellow, "retry:")));
+            }
+            Event::Output { id, line, .. } => {
+                if let Some(task) = self.tasks.get_mut(id) {
+                    task.output(line);
+                }
             }
             Event::Finished { id, outcome, size, .. } => {
                 let Some(line) = self.end(*id) else { return };

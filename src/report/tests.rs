@@ -103,6 +103,28 @@ fn a_terminal_in_the_middle_has_a_line_for_each_task_that_runs() {
 }
 
 #[test]
+fn a_running_command_shows_its_last_lines() {
+    let term = InMemoryTerm::new(30, 80);
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 255);
+    let mut terminal = Terminal::new(target, false);
+    let task = Task::Step { stage: "s".into(), platform: None, number: 1, of: 1, name: "run make".into() };
+    let id = TaskId(1);
+    terminal.event(Duration::ZERO, &Event::Started { id, task, total: None });
+    for number in 0..9 {
+        let line = format!("\x1b[32m  line\t{number}\x1b[0m");
+        terminal.event(Duration::from_secs(1), &Event::Output { id, stderr: false, line });
+    }
+    terminal.tick();
+    let shown = term.contents();
+    assert!(shown.contains("run make"), "{shown}");
+    assert!(!shown.contains("line        4") && shown.contains("\n      line        5\n"), "{shown}");
+    assert!(shown.contains("line        8") && !shown.contains("[32m"), "{shown}");
+    terminal.event(Duration::from_secs(2), &Event::Failed { id });
+    terminal.finish();
+    assert!(!term.contents().contains("line"), "{}", term.contents());
+}
+
+#[test]
 fn numbers_in_words() {
     for (number, text) in [
         (0, "0 B"),

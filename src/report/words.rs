@@ -70,3 +70,9 @@ pub(super) fn one_line(text: &str) -> String {
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
 }
+
+/// A line that a command wrote, without what would drive the terminal; blanks stay as they are.
+pub(super) fn printable(line: &str) -> String {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    plain.trim_end().replace('\t', "        ").chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

@@ -8,7 +8,9 @@ use std::{
 
 use super::{
     BuildFlags, Environment, GlobalSettings, SettingsError,
-    discover::{Found, discover, of_files},
+    awaited::{Awaited, MainContext},
+    command,
+    discover::{BuildFile, discover, of_files},
     env,
     flags::{ImageFlags, InputFlags, OutputFlags, WorkFlags},
     output_flag::{OutputFlag, parse_output},
@@ -18,10 +20,13 @@ use super::{
     target::layout,
 };
 use crate::{
+    error::public_text,
     layer,
     oci::{Platform, Reference},
     output::Output,
     recipe::{ContextSource, Defaults, ImageSource},
+    remote::{Place, PlaceError},
+    solve::CommandOptions,
 };
 
 /// How layers are compressed.
@@ -75,8 +80,10 @@ impl Compression {
 pub struct BuildSettings {
     /// The directory of the local store.
     pub home: PathBuf,
-    /// The specs, each a build of its own; at least one.
-    pub specs: Vec<PathBuf>,
+    /// The files that say what to build, each a build of its own; at least one.
+    pub files: Vec<BuildFile>,
+    /// The main context that has to be fetched before it is known what to build: then there are no files yet.
+    pub awaited: Option<Awaited>,
     /// What is asked of each build.
     pub request: RequestSettings,
     /// What the image says of itself.
@@ -93,6 +100,8 @@ pub struct BuildSettings {
     pub compression: Compression,
     /// How many threads to use.
     pub jobs: NonZeroUsize,
+    /// What commands are given.
+    pub commands: CommandOptions,
     /// How registries are reached.
     pub registry: RegistrySettings,
 }
@@ -152,16 +161,30 @@ impl BuildSettings {
     ) -> Result<Self, SettingsError> {
         let context = context(flags, environment)?;
         // Wrong flags are told before missing specs: they are what was just typed.
-        let request = request(&flags.input, context.clone(), environment)?;
+        let request = request(&flags.input, &context, environment)?;
         let parsed = parsed_outputs(&flags.output, environment)?;
         let outputs = outputs(&flags.output, &parsed, global.quiet)?;
-        let specs = specs(&flags.input, &context, environment)?;
-        if specs.len() > 1 {
-            for_one_image(&flags.output, &outputs, !flags.image.tag.is_empty(), specs.len())?;
-        }
+        let (files, awaited) = match context {
+            MainContext::Source(ContextSource::Directory(path)) => {
+                let files = files(&flags.input, &path, environment)?;
+                if files.len() > 1 {
+                    let (output, tagged) = (&flags.output, !flags.image.tag.is_empty());
+                    let (iidfile, metadata) = (output.iidfile.is_some(), output.metadata_file.is_some());
+                    for_one_image(&outputs, tagged, iidfile, metadata, files.len())?;
+                }
+                (files, None)
+            }
+            context => (Vec::new(), Some(Awaited::new(context, &flags.input.file)?)),
+        };
+        let (jobs, registry) = (
+            jobs(&flags.work, global)?,
+            RegistrySettings::resolve(&flags.registry, &global.config, environment)?,
+        );
+        let commands = command::resolve(&flags.command, &request.args, &registry, environment)?;
         Ok(Self {
             home: global.home.clone(),
-            specs,
+            files,
+            awaited,
             request,
             image: image(&flags.image, &parsed)?,
             outputs,
@@ -177,8 +200,9 @@ impl BuildSettings {
                 pull: flags.work.pull,
             },
             compression: compression(&flags.work, &parsed, global)?,
-            jobs: jobs(&flags.work, global)?,
-            registry: RegistrySettings::resolve(&flags.registry, &global.config, environment)?,
+            jobs,
+            commands: CommandOptions { jobs: commands_at_once(&flags.work, global, jobs), ..commands },
+            registry,
         })
     }
 
@@ -196,20 +220,29 @@ impl BuildSettings {
     }
 }
 
-fn context(flags: &BuildFlags, environment: &Environment) -> Result<PathBuf, SettingsError> {
+/// The context that is named first: a directory, or else something that has to be fetched.
+fn context(flags: &BuildFlags, environment: &Environment) -> Result<MainContext, SettingsError> {
     let context = &flags.context;
+    if context.to_str() == Some("-") {
+        return Ok(MainContext::StandardInput);
+    }
     // `.` is not appended: paths in messages stay as the user knows them.
     let path = match context.to_str() {
         Some("." | "") => environment.current_dir().to_owned(),
         _ => environment.current_dir().join(context),
     };
+    // A directory of this machine goes first: `github.com/me/app` could be one.
     if path.is_dir() {
-        return Ok(path);
+        return Ok(MainContext::Source(ContextSource::Directory(path)));
+    }
+    if let Some(place) = context.to_str().and_then(Place::parse) {
+        return place_source(place).map(MainContext::Source);
     }
     let shown = context.display();
-    if context.to_string_lossy().contains("://") || context.to_str() == Some("-") {
+    if context.to_string_lossy().contains("://") {
         return Err(SettingsError::new(format!(
-            "the context must be a directory on this machine, not {shown}"
+            "the context must be a directory, a Git repository, an http or https URL or `-`, not {}",
+            public_text(&shown.to_string())
         )));
     }
     if path.exists() {
@@ -219,80 +252,62 @@ fn context(flags: &BuildFlags, environment: &Environment) -> Result<PathBuf, Set
     Err(SettingsError::not_found(format!("the context {shown} does not exist")))
 }
 
-fn specs(
+/// The source that a place is.
+fn place_source(place: Result<Place, PlaceError>) -> Result<ContextSource, SettingsError> {
+    match place.map_err(|error| SettingsError::new(error.to_string()))? {
+        Place::Git(git) => Ok(ContextSource::Git(git)),
+        Place::Web(url) => Ok(ContextSource::Url(url)),
+    }
+}
+
+fn files(
     flags: &InputFlags,
     context: &std::path::Path,
     environment: &Environment,
-) -> Result<Vec<PathBuf>, SettingsError> {
-    let found = match &flags.file[..] {
-        [] => discover(context)?,
-        files => of_files(files.iter().map(|file| environment.current_dir().join(file)).collect())?,
-    };
-    match found {
-        Found::Specs(specs) => Ok(specs),
-        Found::Dockerfile(path) => Err(SettingsError::new(format!(
-            "{} is a Dockerfile, and Dockerfiles are not supported yet",
-            path.display()
-        ))
-        .hint("describe the image in an imgbuild.yaml; `imgbuild schema` prints what it may say")),
+) -> Result<Vec<BuildFile>, SettingsError> {
+    match &flags.file[..] {
+        [] => discover(context),
+        files => of_files(files, environment.current_dir()),
     }
 }
 
 /// What can only be for one image is refused where there are several: the last would stand in for all.
-fn for_one_image(
-    flags: &OutputFlags,
+pub(super) fn for_one_image(
     outputs: &[Output],
     tagged: bool,
-    specs: usize,
+    iidfile: bool,
+    metadata_file: bool,
+    files: usize,
 ) -> Result<(), SettingsError> {
     let has_dest = |output: &Output| !matches!(output, Output::Registry | Output::Load);
     let flag = match () {
         () if tagged => "--tag",
         () if outputs.iter().any(has_dest) => "--output",
-        () if flags.iidfile.is_some() => "--iidfile",
-        () if flags.metadata_file.is_some() => "--metadata-file",
+        () if iidfile => "--iidfile",
+        () if metadata_file => "--metadata-file",
         () => return Ok(()),
     };
-    Err(SettingsError::new(format!("{flag} is for one image, and there are {specs} specs to build"))
+    Err(SettingsError::new(format!("{flag} is for one image, and there are {files} files to build"))
         .hint("choose one of them with -f"))
 }
 
 fn request(
     flags: &InputFlags,
-    context: PathBuf,
+    context: &MainContext,
     environment: &Environment,
 ) -> Result<RequestSettings, SettingsError> {
     let mut platforms = Vec::new();
     for text in flags.platform.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
-        let platform = match text {
-            "local" => Platform::host(),
-            text => text.parse().map_err(|error| {
-                let error = SettingsError::new(format!("--platform: {error}"));
-                match format!("linux/{text}").parse::<Platform>() {
-                    Ok(platform) => error.hint(format!("did you mean `{platform}`?")),
-                    Err(_) => error,
-                }
-            })?,
-        };
+        let platform = platform(text)?;
         if !platforms.contains(&platform) {
             platforms.push(platform);
         }
     }
-    let mut args = BTreeMap::new();
-    for text in &flags.build_arg {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            // Not set in the environment: as if the flag were not there, as in buildx.
-            None => {
-                (text.as_str(), environment.get_even_empty(text).map(|v| v.to_string_lossy().into_owned()))
-            }
-        };
-        if name.is_empty() {
-            return Err(SettingsError::new(format!("--build-arg {text:?} has no name")));
-        }
-        args.extend(value.map(|value| (name.to_owned(), value)));
+    let args = build_args(&flags.build_arg, environment)?;
+    let mut contexts = BTreeMap::new();
+    if let MainContext::Source(source) = context {
+        contexts.insert(String::new(), source.clone());
     }
-    let mut contexts = BTreeMap::from([(String::new(), ContextSource::Directory(context))]);
     for text in &flags.build_context {
         let (name, source) = pairs::pair("--build-context", text)?;
         contexts.insert(name.to_owned(), context_source(name, source, environment)?);
@@ -309,6 +324,42 @@ fn request(
     Ok(RequestSettings { platforms, target: flags.target.clone(), args, contexts, source_date_epoch })
 }
 
+/// A platform as `--platform` takes it.
+pub(super) fn platform(text: &str) -> Result<Platform, SettingsError> {
+    match text {
+        "local" => Ok(Platform::host()),
+        text => text.parse().map_err(|error| {
+            let error = SettingsError::new(format!("--platform: {error}"));
+            match format!("linux/{text}").parse::<Platform>() {
+                Ok(platform) => error.hint(format!("did you mean `{platform}`?")),
+                Err(_) => error,
+            }
+        }),
+    }
+}
+
+/// Build arguments as `--build-arg` takes them.
+pub(super) fn build_args(
+    texts: &[String],
+    environment: &Environment,
+) -> Result<BTreeMap<String, String>, SettingsError> {
+    let mut args = BTreeMap::new();
+    for text in texts {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            // Not set in the environment: as if the flag were not there, as in buildx.
+            None => {
+                (text.as_str(), environment.get_even_empty(text).map(|v| v.to_string_lossy().into_owned()))
+            }
+        };
+        if name.is_empty() {
+            return Err(SettingsError::new(format!("--build-arg {text:?} has no name")));
+        }
+        args.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    Ok(args)
+}
+
 fn context_source(name: &str, text: &str, environment: &Environment) -> Result<ContextSource, SettingsError> {
     if let Some(reference) = text.strip_prefix("docker-image://") {
         let reference = reference
@@ -320,12 +371,17 @@ fn context_source(name: &str, text: &str, environment: &Environment) -> Result<C
         return layout(path, environment.current_dir()).map(ContextSource::Image);
     }
     let path = environment.current_dir().join(text);
-    match path.is_dir() {
-        true => Ok(ContextSource::Directory(path)),
-        false => Err(SettingsError::not_found(format!(
-            "--build-context {name}: {text} is not a directory, docker-image://REF or oci-layout://DIR[:NAME]"
-        ))),
+    if path.is_dir() {
+        return Ok(ContextSource::Directory(path));
     }
+    if let Some(place) = Place::parse(text) {
+        return place_source(place);
+    }
+    Err(SettingsError::not_found(format!(
+        "--build-context {name}: {} is not a directory, docker-image://REF, oci-layout://DIR[:NAME], \
+         a Git repository or an http or https URL",
+        public_text(text)
+    )))
 }
 
 fn image(flags: &ImageFlags, outputs: &[OutputFlag]) -> Result<ImageSettings, SettingsError> {
@@ -402,6 +458,16 @@ fn compression(
             range.end()
         ))),
         level => Ok(Compression { kind, level }),
+    }
+}
+
+/// As many as threads, if the user said how many. Else at least a few: commands wait for the network more than they
+/// compute, and two that only wait are not to wait for each other.
+fn commands_at_once(flags: &WorkFlags, global: &GlobalSettings, jobs: NonZeroUsize) -> NonZeroUsize {
+    const FEW: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+    match flags.jobs.or(global.config.build.jobs) {
+        Some(_) => jobs,
+        None => jobs.max(FEW),
     }
 }
 

@@ -7,13 +7,25 @@ use std::{
 
 use super::SettingsError;
 
-/// What there is to build.
+/// A file that says what to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// Layer specs, each a build of its own.
-    Specs(Vec<PathBuf>),
+pub enum BuildFile {
+    /// A layer spec.
+    Spec(PathBuf),
     /// A Dockerfile.
     Dockerfile(PathBuf),
+    /// A Dockerfile on standard input (`-f -`).
+    StandardInput,
+}
+
+impl BuildFile {
+    /// Where it is, if it is a file.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Spec(path) | Self::Dockerfile(path) => Some(path),
+            Self::StandardInput => None,
+        }
+    }
 }
 
 const SPECS: [&str; 2] = ["imgbuild.yaml", "imgbuild.yml"];
@@ -21,21 +33,19 @@ const FOLDER: &str = "build-specs";
 const DOCKERFILES: [&str; 2] = ["Dockerfile", "Containerfile"];
 
 /// Looks for what to build in a context directory: `imgbuild.yaml`, else every spec in `build-specs/`, sorted by name,
-/// else a Dockerfile.
-pub fn discover(context: &Path) -> Result<Found, SettingsError> {
+/// else a Dockerfile. At least one.
+pub fn discover(context: &Path) -> Result<Vec<BuildFile>, SettingsError> {
     for name in SPECS {
         if is_file(&context.join(name))? {
-            return Ok(Found::Specs(vec![context.join(name)]));
+            return Ok(vec![BuildFile::Spec(context.join(name))]);
         }
     }
     let specs = specs_in(&context.join(FOLDER))?;
     if !specs.is_empty() {
-        return Ok(Found::Specs(specs));
+        return Ok(specs.into_iter().map(BuildFile::Spec).collect());
     }
-    for name in DOCKERFILES {
-        if is_file(&context.join(name))? {
-            return Ok(Found::Dockerfile(context.join(name)));
-        }
+    if let Some(path) = dockerfile_in(context)? {
+        return Ok(vec![BuildFile::Dockerfile(path)]);
     }
     Err(SettingsError::not_found(format!(
         "there is nothing to build in {}: it has no {}, no {FOLDER}/*.yaml and no {}",
@@ -43,33 +53,53 @@ pub fn discover(context: &Path) -> Result<Found, SettingsError> {
         SPECS[0],
         DOCKERFILES[0]
     ))
-    .hint("name the spec with -f, or run imgbuild in the directory that holds it"))
+    .hint("name the file with -f, or run imgbuild in the directory that holds it"))
 }
 
-/// Sorts files that were given by `-f` into what they are.
-pub(super) fn of_files(files: Vec<PathBuf>) -> Result<Found, SettingsError> {
-    for file in &files {
-        if !is_file(file)? {
-            return Err(SettingsError::not_found(format!("spec {} does not exist", file.display())));
+/// The Dockerfile of a context directory.
+pub(super) fn dockerfile_in(context: &Path) -> Result<Option<PathBuf>, SettingsError> {
+    for name in DOCKERFILES {
+        if is_file(&context.join(name))? {
+            return Ok(Some(context.join(name)));
         }
     }
-    let is_spec = |file: &&PathBuf| {
-        let end = file.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
-        matches!(end.as_deref(), Some("yaml" | "yml"))
-    };
-    match files.iter().find(|file| !is_spec(file)) {
-        None => Ok(Found::Specs(files)),
-        Some(other) if looks_like_dockerfile(other) => Ok(Found::Dockerfile(other.clone())),
-        Some(other) => Err(SettingsError::new(format!(
-            "{} is no layer spec: its name does not end in .yaml or .yml",
-            other.display()
-        ))),
-    }
+    Ok(None)
 }
 
-fn looks_like_dockerfile(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    name.contains("dockerfile") || name.contains("containerfile")
+/// What the files given by `-f` are: specs are YAML, and everything else is a Dockerfile.
+pub(super) fn of_files(files: &[PathBuf], current_dir: &Path) -> Result<Vec<BuildFile>, SettingsError> {
+    let mut found = Vec::new();
+    for file in files {
+        if file.as_os_str() == "-" {
+            if found.contains(&BuildFile::StandardInput) {
+                return Err(SettingsError::new("standard input can be read once: `-f -` is given twice"));
+            }
+            found.push(BuildFile::StandardInput);
+            continue;
+        }
+        let path = current_dir.join(file);
+        if !is_file(&path)? {
+            return Err(missing(&path));
+        }
+        let end = path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
+        found.push(match end.as_deref() {
+            Some("yaml" | "yml") => BuildFile::Spec(path),
+            _ => BuildFile::Dockerfile(path),
+        });
+    }
+    Ok(found)
+}
+
+fn missing(path: &Path) -> SettingsError {
+    let error = SettingsError::not_found(format!("{} does not exist", path.display()));
+    if !path.is_dir() {
+        return error;
+    }
+    let instead = SettingsError::new(format!("{} is a directory, not a file to build", path.display()));
+    match dockerfile_in(path) {
+        Ok(Some(inside)) => instead.hint(format!("did you mean `-f {}`?", inside.display())),
+        _ => instead,
+    }
 }
 
 fn specs_in(folder: &Path) -> Result<Vec<PathBuf>, SettingsError> {

@@ -36,7 +36,8 @@ pub struct GlobalFlags {
 /// Flags of `imgbuild build`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BuildFlags {
-    /// The directory that files are copied from
+    /// The directory that files are copied from, a Git repository, the URL of a tar, or `-` for a tar or a Dockerfile
+    /// on standard input
     #[arg(value_name = "CONTEXT", default_value = ".", hide_default_value = true, value_hint = ValueHint::DirPath)]
     pub context: PathBuf,
 
@@ -52,6 +53,9 @@ pub struct BuildFlags {
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,
+    /// Commands.
+    #[command(flatten, next_help_heading = "RUN steps")]
+    pub command: CommandFlags,
     /// Registries.
     #[command(flatten, next_help_heading = "Registries")]
     pub registry: RegistryFlags,
@@ -60,19 +64,20 @@ pub struct BuildFlags {
 /// What is built.
 #[derive(Debug, Clone, Default, Args)]
 pub struct InputFlags {
-    /// The spec; may be outside of the context [default: imgbuild.yaml, else build-specs/*.yaml]
-    #[arg(short, long, value_name = "SPEC", value_hint = ValueHint::FilePath)]
+    /// Spec (.yaml) or Dockerfile, `-` is standard input; may be outside of the context [default: imgbuild.yaml, else
+    /// build-specs/*.yaml, else Dockerfile]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Vec<PathBuf>,
     /// Build for this platform, such as linux/arm64, or `local`; several: repeat, or separate by commas
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// The stage to build
+    /// The stage to build, by name or number
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
     /// Set a build argument; without a value, the environment variable of that name
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub build_arg: Vec<String>,
-    /// A named context: a directory, docker-image://REF or oci-layout://DIR[:NAME]
+    /// A named context: a directory, docker-image://REF, oci-layout://DIR[:NAME], a Git repository or the URL of a tar
     #[arg(long, value_name = "NAME=CONTEXT")]
     pub build_context: Vec<String>,
 }
@@ -120,7 +125,7 @@ pub struct WorkFlags {
     /// How hard: 0 to 12 for gzip, 1 to 22 for zstd
     #[arg(long, value_name = "LEVEL")]
     pub compression_level: Option<u8>,
-    /// Use this many threads [default: the number of cores]
+    /// Threads to use, and steps to run at once [default: by the cores]
     #[arg(short, long, value_name = "NUMBER")]
     pub jobs: Option<usize>,
     /// Do every step again
@@ -132,6 +137,48 @@ pub struct WorkFlags {
     /// Ask registries for newer bases, even where the store has one
     #[arg(long)]
     pub pull: bool,
+}
+
+/// What RUN steps are given.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CommandFlags {
+    /// A secret for `--mount=type=secret`: id=ID with src=FILE or env=NAME; ID alone is the variable of that name, else
+    /// the file
+    #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]")]
+    pub secret: Vec<String>,
+    /// An SSH agent for `--mount=type=ssh`: `default` is that of SSH_AUTH_SOCK
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    pub ssh: Vec<String>,
+    /// How commands are kept apart from the host: root, userns, single-id or chroot [default: the best that works]
+    #[arg(long, value_name = "MODE")]
+    pub sandbox: Option<String>,
+    /// Allow steps to ask for security.insecure, or for network.host where the build has no network
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub allow: Vec<String>,
+    /// The network of steps that ask for none in particular: default, none or host
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// Add a line to /etc/hosts; `host-gateway` is this machine
+    #[arg(long, value_name = "NAME:IP")]
+    pub add_host: Vec<String>,
+    /// The most memory of a step, as in 512m
+    #[arg(short, long, value_name = "BYTES")]
+    pub memory: Option<String>,
+    /// The most cores of a step, as in 1.5
+    #[arg(long, value_name = "NUMBER")]
+    pub cpus: Option<String>,
+    /// A resource limit of a step, as in nofile=1024:2048
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub ulimit: Vec<String>,
+    /// The size of /dev/shm, as in 64m
+    #[arg(long, value_name = "BYTES")]
+    pub shm_size: Option<String>,
+    /// End a step that takes longer, as in 10m
+    #[arg(long, value_name = "DURATION")]
+    pub step_timeout: Option<String>,
+    /// Do not give this machine's certificates to steps
+    #[arg(long)]
+    pub no_host_ca: bool,
 }
 
 /// How registries are reached.

@@ -6,7 +6,10 @@
 //!
 //! This room does not know how anything is built or shown.
 
+mod awaited;
 mod build;
+mod check;
+mod command;
 mod config_file;
 mod discover;
 pub mod env;
@@ -15,21 +18,22 @@ mod global;
 mod output_flag;
 mod pairs;
 mod registry;
-mod suggest;
 mod tags;
 mod target;
 
+pub use crate::source::suggest::closest;
+pub use awaited::{Awaited, MainContext};
 pub use build::{
     Annotations, BuildSettings, CacheSettings, Compression, CompressionKind, ImageSettings, RequestSettings,
 };
+pub use check::{CheckFlags, CheckSettings};
 pub use config_file::{BuildConfig, ConfigFile, RegistryConfig};
-pub use discover::{Found, discover};
+pub use discover::{BuildFile, discover};
 pub use env::Environment;
-pub use flags::{BuildFlags, GlobalFlags, RegistryFlags};
+pub use flags::{BuildFlags, CommandFlags, GlobalFlags, RegistryFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
-pub use suggest::closest;
 pub use tags::resolve_tags;
 pub use target::parse_target;
 

@@ -128,12 +128,17 @@ fn what_is_built_is_found_in_this_order() {
         (2, &["build-specs/a.yml", "build-specs/b.yaml"]),
     ] {
         let project = Project::new(&[&everything[from..], &ignored].concat());
-        let expected: Vec<_> = expected.iter().map(|name| project.folder.path().join(name)).collect();
-        assert_eq!(discover(project.folder.path()), Ok(Found::Specs(expected)), "{from}");
+        let expected: Vec<_> =
+            expected.iter().map(|name| BuildFile::Spec(project.folder.path().join(name))).collect();
+        assert_eq!(discover(project.folder.path()), Ok(expected), "{from}");
     }
-    let project = Project::new(&["Dockerfile"]);
-    let dockerfile = project.folder.path().join("Dockerfile");
-    assert_eq!(discover(project.folder.path()), Ok(Found::Dockerfile(dockerfile)));
+    for (files, expected) in
+        [(&["Dockerfile", "Containerfile"][..], "Dockerfile"), (&["Containerfile"], "Containerfile")]
+    {
+        let project = Project::new(files);
+        let dockerfile = project.folder.path().join(expected);
+        assert_eq!(discover(project.folder.path()), Ok(vec![BuildFile::Dockerfile(dockerfile)]));
+    }
     let error = discover(Project::new(&[]).folder.path()).expect_err("empty");
     assert!(error.to_string().contains("no imgbuild.yaml, no build-specs/*.yaml and no Dockerfile"));
     assert_eq!(error.kind(), crate::error::Kind::NotFound);
@@ -141,9 +146,15 @@ fn what_is_built_is_found_in_this_order() {
 
 #[test]
 fn a_file_is_taken_from_where_it_is() {
-    let project = Project::new(&["app/main.py", "specs/x.yaml", "imgbuild.yaml"]);
-    let settings = project.build("-f specs/x.yaml app").unwrap();
-    assert_eq!(settings.specs, [project.folder.path().join("specs/x.yaml")]);
+    let project = Project::new(&["app/main.py", "specs/x.yaml", "imgbuild.yaml", "docker/prod"]);
+    let settings = project.build("-f specs/x.yaml -f docker/prod -f - app").unwrap();
+    let at = |name: &str| project.folder.path().join(name);
+    let expected = [
+        BuildFile::Spec(at("specs/x.yaml")),
+        BuildFile::Dockerfile(at("docker/prod")),
+        BuildFile::StandardInput,
+    ];
+    assert_eq!(settings.files, expected);
     let context = ContextSource::Directory(project.folder.path().join("app"));
     assert_eq!(settings.request.contexts[""], context);
 }
@@ -151,10 +162,10 @@ fn a_file_is_taken_from_where_it_is() {
 #[test]
 fn what_is_for_one_image_goes_with_one_spec() {
     let project = Project::new(&["build-specs/a.yaml", "build-specs/b.yaml"]);
-    assert_eq!(project.build("--push --load").map(|settings| settings.specs.len()), Ok(2));
+    assert_eq!(project.build("--push --load").map(|settings| settings.files.len()), Ok(2));
     for flag in ["-t x", "-o out", "-o -", "--iidfile x", "--metadata-file x"] {
         let error = project.build(flag).expect_err(flag);
-        assert!(error.contains("there are 2 specs to build | choose one of them with -f"), "{error}");
+        assert!(error.contains("there are 2 files to build | choose one of them with -f"), "{error}");
         assert!(project.build(&format!("{flag} -f build-specs/a.yaml")).is_ok(), "{flag}");
     }
 }
@@ -193,8 +204,35 @@ fn flags_become_settings() {
 }
 
 #[test]
+fn contexts_come_from_anywhere() {
+    let project = Project::new(&["imgbuild.yaml", "github.com/me/app/imgbuild.yaml"]);
+    let awaited = |text: &str| {
+        let settings = project.build(text).unwrap();
+        assert!(settings.files.is_empty() == settings.awaited.is_some(), "{text}");
+        settings.awaited.map(|awaited| awaited.context)
+    };
+    let git = |text: &str| match awaited(text) {
+        Some(MainContext::Source(ContextSource::Git(git))) => (git.remote, git.reference, git.subdirectory),
+        other => panic!("{text}: {other:?}"),
+    };
+    let (main, sub) = (Some("main".to_owned()), Some("sub".to_owned()));
+    assert_eq!(git("https://h/x.git#main:sub"), ("https://h/x.git".into(), main, sub));
+    assert_eq!(git("github.com/me/x").0, "https://github.com/me/x");
+    assert_eq!(git("git@h:x").0, "git@h:x");
+    assert_eq!(awaited("-"), Some(MainContext::StandardInput));
+    let url = "https://h/x.tgz".to_owned();
+    assert_eq!(awaited(&url), Some(MainContext::Source(ContextSource::Url(url.clone()))));
+    // A directory of this name is one.
+    assert_eq!(awaited("github.com/me/app"), None);
+    assert_eq!(awaited("."), None);
+    let settings = project.build(&format!("--build-context a={url} --build-context b=git://h/x")).unwrap();
+    assert_eq!(settings.request.contexts["a"], ContextSource::Url(url));
+    assert!(matches!(settings.request.contexts["b"], ContextSource::Git(_)));
+}
+
+#[test]
 fn flags_that_are_wrong() {
-    let mut project = Project::new(&["imgbuild.yaml", "Dockerfile", "notes.txt"]);
+    let mut project = Project::new(&["imgbuild.yaml", "folder/Dockerfile", "notes.txt"]);
     for (arguments, words) in [
         ("--platform arm64", "did you mean `linux/arm64`?"),
         ("-t App", "did you mean `app`?"),
@@ -204,12 +242,17 @@ fn flags_that_are_wrong() {
         ("--build-arg =x", "has no name"),
         ("--build-context a=nowhere", "nowhere is not a directory"),
         ("--build-context a=oci-layout://nowhere", "nowhere does not exist"),
-        ("-f Dockerfile", "Dockerfiles are not supported yet"),
-        ("-f notes.txt", "is no layer spec"),
+        ("-f folder", "is a directory, not a file to build"),
+        ("-f - -f -", "standard input can be read once"),
         ("-f missing.yaml", "missing.yaml does not exist"),
         ("nowhere", "the context nowhere does not exist"),
         ("notes.txt", "the context notes.txt is not a directory"),
-        ("https://example.com/x.git", "must be a directory on this machine"),
+        (
+            "ftp://me:hidden@example.com/x",
+            "a Git repository, an http or https URL or `-`, not ftp://example.com/x",
+        ),
+        ("https://example.com/x.git?depth=1", "the query of https://example.com/x.git may say"),
+        ("- -f -", "cannot both be standard input"),
         ("--jobs 0", "--jobs must be at least 1"),
         ("--compression-level 13", "not between 0 and 12"),
         ("--compression zstd --compression-level 23", "not between 1 and 22"),

@@ -20,7 +20,6 @@ mod frontend;
 mod node;
 pub mod raw;
 mod schema;
-mod suggest;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -28,3 +27,5 @@ mod yaml;
 
 pub use frontend::Spec;
 pub use schema::json_schema;
+
+use crate::source::suggest;

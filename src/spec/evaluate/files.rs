@@ -13,7 +13,8 @@ use crate::{
     layer::EntryPath,
     oci::Digest,
     recipe::{
-        Archive, Copy, CopySource, Destination, Mkdir, Remove, StepKind, Symlink, Timestamps, Unpack, Write,
+        Archive, Archives, Copy, CopySource, Destination, Mkdir, Remove, Rules, StepKind, Symlink,
+        Timestamps, Unpack, Write,
     },
     source::Diagnostic,
     spec::raw::{self, Choice, Text},
@@ -50,6 +51,9 @@ impl StageBuilder<'_> {
             timestamps,
             independent: true,
             parents: step.parents.unwrap_or(false),
+            archives: Archives::Keep,
+            empty_globs: false,
+            rules: Rules::Own,
             sources,
         };
         // All sources, since it is not known yet which of them an error will be about.
@@ -96,6 +100,7 @@ impl StageBuilder<'_> {
             path: self.entry(&path)?,
             owner: values::owner(&inside, step.owner.as_ref())?,
             mode: values::mode_option(&inside, step.mode.as_ref())?,
+            rules: Rules::Own,
         };
         Ok((Said { words: format!("mkdir /{}", mkdir.path), span: path.span }, StepKind::Mkdir(mkdir)))
     }

@@ -119,8 +119,8 @@ impl Names<'_> {
             return Ok(From::Stage(stage));
         }
         match self.request.contexts.get(&name) {
-            Some(ContextSource::Directory(_)) if !name.is_empty() => return Ok(From::Context(name)),
             Some(ContextSource::Image(image)) => return Ok(From::Image(image.clone())),
+            Some(_) if !name.is_empty() => return Ok(From::Context(name)),
             _ => {}
         }
         if name.contains("://") || name.ends_with(".git") {

@@ -1,14 +1,15 @@
 //! Commands that run in the image.
 
-use std::collections::BTreeMap;
-
 use super::{
     config::shell_of,
     stage::{Said, StageBuilder},
     values,
 };
 use crate::{
-    recipe::{Mount, MountKind, Network, Run, StepKind},
+    recipe::{
+        BindMount, CacheMount, Mount, Network, Run, SecretMount, Security, Sharing, SshMount, StepKind,
+        TmpfsMount,
+    },
     source::Diagnostic,
     spec::{
         node::shorten,
@@ -48,7 +49,10 @@ impl StageBuilder<'_> {
         let run = Run {
             env: self.run_env(&argv),
             argv,
+            workdir: self.end.config.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
+            user: self.end.config.user.clone().unwrap_or_default(),
             mounts: self.mounts(step)?,
+            security: Security::Sandbox,
             network: match step.network {
                 None | Some(raw::Network::Default) => Network::Default,
                 Some(raw::Network::None) => Network::None,
@@ -60,9 +64,10 @@ impl StageBuilder<'_> {
         Ok((Said { words: format!("run {}", shorten(&shown)), span }, StepKind::Run(Box::new(run))))
     }
 
-    /// The arguments as variables. Declared ones are all there; those that every build has only where the command
-    /// names them, so that a command that does not care is the same for every platform.
-    fn run_env(&self, argv: &[String]) -> BTreeMap<String, String> {
+    /// The image's environment, and the arguments as variables, which give way to it. Declared ones are all there; those
+    /// that every build has only where the command names them, so that a command that does not care is the same for
+    /// every platform.
+    fn run_env(&self, argv: &[String]) -> Vec<(String, String)> {
         let args = self.scope().args;
         let mentioned = |name: &str| argv.iter().any(|word| word.contains(name));
         let declared = args.declared.iter().map(|(name, value)| (name.as_str(), value));
@@ -71,6 +76,10 @@ impl StageBuilder<'_> {
             .filter(|(name, _)| mentioned(name))
             .chain(declared)
             .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+            .chain(self.end.config.env.iter().map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (name.to_owned(), value.to_owned())
+            }))
             .collect()
     }
 
@@ -81,7 +90,16 @@ impl StageBuilder<'_> {
                 Or::Short(path) => (path, None),
                 Or::Long(cache) => (&cache.path, cache.id.as_ref()),
             };
-            mounts.push(Mount { target: self.target(path)?, kind: MountKind::Cache { id: self.some(id)? } });
+            mounts.push(Mount::Cache(CacheMount {
+                target: self.target(path)?,
+                id: self.some(id)?,
+                sharing: Sharing::Shared,
+                from: None,
+                read_only: false,
+                mode: None,
+                uid: 0,
+                gid: 0,
+            }));
         }
         for bind in many(step.bind.as_ref()) {
             let from = self.from(bind.from.clone().map(Choice::One).as_ref())?;
@@ -89,7 +107,12 @@ impl StageBuilder<'_> {
                 Some(source) => self.source(&self.inside().text(source)?, &from)?,
                 None => ".".to_owned(),
             };
-            mounts.push(Mount { target: self.target(&bind.to)?, kind: MountKind::Bind { from, source } });
+            mounts.push(Mount::Bind(BindMount {
+                target: self.target(&bind.to)?,
+                from,
+                source,
+                writable: false,
+            }));
         }
         for tmpfs in many(step.tmpfs.as_ref()) {
             let (path, size) = match tmpfs {
@@ -100,7 +123,7 @@ impl StageBuilder<'_> {
                 Some(size) => Some(values::size(&self.scope(), &self.inside().text(size)?)?),
                 None => None,
             };
-            mounts.push(Mount { target: self.target(path)?, kind: MountKind::Tmpfs { size } });
+            mounts.push(Mount::Tmpfs(TmpfsMount { target: self.target(path)?, size }));
         }
         for secret in many(step.secrets.as_ref()) {
             mounts.push(self.secret(secret)?);
@@ -126,7 +149,15 @@ impl StageBuilder<'_> {
             Some(to) => self.target(to)?,
             None => format!("/run/secrets/{}", name.text),
         };
-        Ok(Mount { target, kind: MountKind::Secret { id: name.text, required } })
+        Ok(Mount::Secret(SecretMount {
+            id: name.text,
+            file: Some(target),
+            env: None,
+            required,
+            mode: None,
+            uid: 0,
+            gid: 0,
+        }))
     }
 
     fn agents(&self, ssh: Option<&raw::Ssh>) -> Result<Vec<Mount>, Diagnostic> {
@@ -136,9 +167,15 @@ impl StageBuilder<'_> {
             Some(raw::Ssh::Ids(ids)) => self.inside().strings(&ids.0)?,
         };
         // BuildKit's place for agents' sockets, which tools and documents name.
-        let mount = |(number, id)| Mount {
-            target: format!("/run/buildkit/ssh_agent.{number}"),
-            kind: MountKind::Ssh { id },
+        let mount = |(number, id)| {
+            Mount::Ssh(SshMount {
+                id,
+                target: format!("/run/buildkit/ssh_agent.{number}"),
+                required: true,
+                mode: None,
+                uid: 0,
+                gid: 0,
+            })
         };
         Ok(ids.into_iter().enumerate().map(mount).collect())
     }

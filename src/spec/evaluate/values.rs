@@ -43,11 +43,11 @@ pub(super) fn modes(inside: &Inside<'_>, modes: Option<&Choice<raw::Modes>>) -> 
         None => Ok(Modes::default()),
         Some(Or::Short(text)) => {
             let mode = one(text)?;
-            Ok(Modes { files: Some(mode), directories: Some(mode) })
+            Ok(Modes { files: Some(mode.into()), directories: Some(mode.into()) })
         }
         Some(Or::Long(fields)) => Ok(Modes {
-            files: fields.files.as_ref().map(one).transpose()?,
-            directories: fields.dirs.as_ref().map(one).transpose()?,
+            files: fields.files.as_ref().map(one).transpose()?.map(Into::into),
+            directories: fields.dirs.as_ref().map(one).transpose()?.map(Into::into),
         }),
     }
 }
