@@ -13,15 +13,17 @@ use std::{
 const FLOORS: [&[&str]; 7] = [
     &["oci", "event", "error", "source"],
     &["context", "layer", "store", "registry"],
-    &["rootfs"],
+    &["rootfs", "remote", "sandbox"],
     &["recipe", "graph", "solve", "image", "output"],
-    &["spec"],
+    &["spec", "dockerfile"],
     &["report"],
     &["cli", "settings"],
 ];
 
 /// Who may import a room of its own floor. Floor 0 is one family and needs no list.
-const SIDEWAYS: [(&str, &[&str]); 8] = [
+const SIDEWAYS: [(&str, &[&str]); 10] = [
+    ("remote", &["rootfs"]),
+    ("sandbox", &["rootfs"]),
     ("context", &["layer", "store"]),
     ("layer", &["store"]),
     ("registry", &["store"]),

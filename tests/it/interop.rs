@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
 
 use tempfile::TempDir;
 
-use crate::tools::{Daemon, PlainRegistry, imgbuild, joined, repository, run, run_json, tool};
+use crate::{
+    docker::Docker,
+    tools::{PlainRegistry, imgbuild, joined, repository, run, run_json, tool},
+};
 
 const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
 
@@ -164,61 +167,24 @@ fn podman_loads_and_pulls() {
     assert_eq!(architecture("localhost/loaded:1"), "arm64");
 }
 
-/// A Docker daemon of the test's own, without networks.
-struct Docker {
-    socket: String,
-    config: std::path::PathBuf,
-    _daemon: Daemon,
-    _folder: TempDir,
-}
-
-impl Docker {
-    fn start() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "this test needs root: it starts a Docker daemon");
-        let folder = TempDir::new().unwrap();
-        let root = folder.path();
-        let socket = format!("unix://{}", root.join("d.sock").display());
-        let mut command = tool("dockerd", "docker.io");
-        command.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]);
-        command.args(["--host", &socket, "--insecure-registry", "127.0.0.0/8"]);
-        for (flag, place) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
-            command.arg(flag).arg(root.join(place));
-        }
-        let mut daemon = Daemon::start(&mut command, root.join("log"));
-        let config = root.join("client");
-        daemon.wait_until("dockerd", || {
-            let mut info = tool("docker", "docker.io");
-            info.arg("--config").arg(&config).args(["--host", &socket, "info"]);
-            info.output().is_ok_and(|output| output.status.success())
-        });
-        Self { socket, config, _daemon: daemon, _folder: folder }
-    }
-
-    fn client(&self) -> Command {
-        let mut command = tool("docker", "docker.io");
-        command.arg("--config").arg(&self.config).args(["--host", &self.socket]);
-        command
-    }
-
-    /// Runs the sample; by emulation if the platform is not this machine's.
-    fn says(&self, image: &str, architecture: &str) -> String {
-        let emulator = match architecture {
-            "arm64" if cfg!(target_arch = "x86_64") => Some("qemu-aarch64-static"),
-            "amd64" if cfg!(target_arch = "aarch64") => Some("qemu-x86_64-static"),
-            _ => None,
-        };
-        let platform = format!("--platform=linux/{architecture}");
-        let mut command = self.client();
-        command.args(["run", "--rm", "--network=none", &platform]);
-        match emulator {
-            None => run(command.arg(image)),
-            // The kernel need not know the emulator: it is the entry point, and static.
-            Some(name) => {
-                let path = tool(name, "qemu-user-static").get_program().to_owned();
-                let mut mount = path;
-                mount.push(":/emulator:ro");
-                run(command.arg("-v").arg(mount).args(["--entrypoint=/emulator", image, "/usr/bin/hello"]))
-            }
+/// Runs the sample; by emulation if the platform is not this machine's.
+fn says(docker: &Docker, image: &str, architecture: &str) -> String {
+    let emulator = match architecture {
+        "arm64" if cfg!(target_arch = "x86_64") => Some("qemu-aarch64-static"),
+        "amd64" if cfg!(target_arch = "aarch64") => Some("qemu-x86_64-static"),
+        _ => None,
+    };
+    let platform = format!("--platform=linux/{architecture}");
+    let mut command = docker.client();
+    command.args(["run", "--rm", "--network=none", &platform]);
+    match emulator {
+        None => run(command.arg(image)),
+        // The kernel need not know the emulator: it is the entry point, and static.
+        Some(name) => {
+            let path = tool(name, "qemu-user-static").get_program().to_owned();
+            let mut mount = path;
+            mount.push(":/emulator:ro");
+            run(command.arg("-v").arg(mount).args(["--entrypoint=/emulator", image, "/usr/bin/hello"]))
         }
     }
 }
@@ -233,7 +199,7 @@ fn docker_loads_pulls_and_runs() {
         let platform = format!("--platform=linux/{architecture}");
         run(docker.client().args(["pull", "--quiet", &platform, &reference]));
         assert_eq!(
-            docker.says(&reference, architecture),
+            says(&docker, &reference, architecture),
             greeting(architecture),
             "pulled for {architecture}"
         );
@@ -244,7 +210,7 @@ fn docker_loads_pulls_and_runs() {
             (format!("loaded:{architecture}"), format!("type=docker,dest={}", archive.display()));
         build(folder.path(), &["--platform", &format!("linux/{architecture}"), "-t", &tag, "-o", &output]);
         run(docker.client().args(["load", "--quiet", "--input"]).arg(&archive));
-        assert_eq!(docker.says(&tag, architecture), greeting(architecture), "loaded for {architecture}");
+        assert_eq!(says(&docker, &tag, architecture), greeting(architecture), "loaded for {architecture}");
     }
     let told = run_json(docker.client().args(["image", "inspect", "loaded:amd64"]));
     assert_eq!(

@@ -1,13 +1,18 @@
 //! The program as its users run it, and its rooms through their public API.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what tests share")]
 
+mod apps;
 mod build;
 mod cli;
 mod crash;
+mod docker;
+mod dockerfile;
+mod hostile;
 mod imports;
 mod interop;
 mod registry;
 mod reproducible;
 mod sample;
+mod sandbox;
 mod support;
 mod tools;

@@ -150,7 +150,7 @@ impl PlainRegistry {
 }
 
 /// Whether the registry's API answers 200.
-fn answers(host: &str) -> bool {
+pub(crate) fn answers(host: &str) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(host)?;
         write!(stream, "GET /v2/ HTTP/1.0\r\nHost: {host}\r\n\r\n")?;

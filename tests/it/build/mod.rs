@@ -12,6 +12,8 @@ mod outputs;
 mod platforms;
 mod remote;
 mod reproducible;
+mod run;
+mod run_mounts;
 mod single;
 mod stages;
 mod unpack;
@@ -30,7 +32,7 @@ impl TestContext {
     }
 
     /// Where [`TestContext::build`] writes to.
-    fn out(&self) -> PathBuf {
+    pub(crate) fn out(&self) -> PathBuf {
         self.project().with_file_name("out")
     }
 

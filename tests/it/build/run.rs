@@ -1,0 +1,244 @@
+//! Commands: what they see, what of it is in the layer, when they run again, and how they fail.
+
+use std::{fs, path::Path};
+
+use super::{TestContext, image};
+
+impl TestContext {
+    /// An image with busybox as every program, called `bb`.
+    #[track_caller]
+    pub(crate) fn with_busybox(&self) -> &Self {
+        let busybox =
+            ["/bin/busybox", "/usr/bin/busybox"].map(Path::new).into_iter().find(|path| path.exists());
+        let busybox = busybox.expect("busybox-static is installed, see tests/run");
+        self.write("base/busybox", fs::read(busybox).unwrap());
+        let applets =
+            "sh cat ls id env echo touch mkdir rm ln mv sleep kill pwd date wget find sort test stat";
+        let mut spec =
+            "from: scratch\nlayers:\n  - {copy: busybox, to: /bin/busybox, mode: '0755'}\n".to_owned();
+        for applet in applets.split(' ') {
+            spec += &format!("  - symlink: {{path: /bin/{applet}, target: busybox}}\n");
+        }
+        spec += "  - {mkdir: /tmp, mode: '1777'}
+  - write: {path: /etc/passwd, text: \"root:x:0:0::/root:/bin/sh\\napp:x:1000:1000::/home/app:/bin/sh\\n\"}
+  - write: {path: /etc/group, text: \"root:x:0:\\napp:x:1000:\\nextra:x:44:app\\n\"}
+config: {env: {PATH: /bin}}
+";
+        self.write("base/imgbuild.yaml", spec);
+        let done = self.run(&["build", "-t", "bb", "base"]);
+        assert!(done.status.success(), "{}", self.describe(&done));
+        self
+    }
+
+    /// Builds a Dockerfile, and gives everything that was told.
+    #[track_caller]
+    pub(crate) fn dockerfile(&self, text: &str, arguments: &[&str]) -> (bool, String) {
+        self.write("Dockerfile", text);
+        let _ = fs::remove_dir_all(self.out());
+        let output = format!("type=oci,dest={}", self.out().display());
+        let mut all = vec!["build", "--progress", "plain", "-f", "Dockerfile", "-o", &output];
+        all.extend(arguments);
+        let done = self.run(&all);
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    }
+
+    /// Builds a Dockerfile that is well.
+    #[track_caller]
+    pub(crate) fn builds(&self, text: &str, arguments: &[&str]) -> (image::Image, String) {
+        let (done, told) = self.dockerfile(text, arguments);
+        assert!(done, "{told}");
+        (image::image(&self.out()), told)
+    }
+}
+
+#[test]
+fn a_layer_has_what_the_command_changed_and_nothing_else() {
+    let ctx = TestContext::new();
+    let text = "FROM bb
+RUN mkdir -p /data/sub && echo one > /data/one && ln /data/one /data/two && ln -s one /data/link
+RUN rm /data/one && echo more > /tmp/file && cat /etc/hosts /etc/resolv.conf > /dev/null
+RUN true
+";
+    let (image, _) = ctx.with_busybox().builds(text, &[]);
+    let layers = &image.layers[image.layers.len() - 3..];
+    let paths = |at: usize| {
+        layers[at].iter().map(|member| String::from_utf8_lossy(&member.path).into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(0), ["data", "data/link", "data/one", "data/sub", "data/two"]);
+    assert_eq!(paths(1), ["data", "data/.wh.one", "tmp", "tmp/file"]);
+    assert!(paths(2).is_empty(), "{:?}", paths(2));
+    ctx.valid(&["oci:../out"]);
+}
+
+#[test]
+fn a_command_runs_as_its_user_in_its_directory_with_its_variables() {
+    let ctx = TestContext::new();
+    let text = "FROM bb
+WORKDIR /work
+ENV A=1
+RUN echo root: $(id -u):$(id -g) $HOME $(pwd) $A
+USER app
+RUN echo app: $(id -u):$(id -g) $(id -G) $HOME
+USER 7:44
+RUN echo numbers: $(id -u):$(id -g) $(id -G) $HOME
+";
+    let (_, told) = ctx.with_busybox().builds(text, &[]);
+    for line in ["root: 0:0 /root /work 1", "app: 1000:1000 1000 44 /home/app", "numbers: 7:44 44 /"] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let (done, told) = ctx.dockerfile("FROM bb\nUSER nobody\nRUN true\n", &[]);
+    assert!(!done && told.contains("no user \"nobody\"") && told.contains("root, app"), "{told}");
+}
+
+#[test]
+fn a_command_runs_again_only_when_something_it_depends_on_has_changed() {
+    let ctx = TestContext::new();
+    ctx.with_busybox().write("file", "1");
+    let text = |argument: &str| {
+        format!(
+            "FROM bb\nRUN echo {argument} > /a\nCOPY file /file\nRUN cat /a /file && date > /never-the-same\n"
+        )
+    };
+    let cached = |told: &str| told.matches(" CACHED").count();
+    let (first, told) = ctx.builds(&text("x"), &[]);
+    assert_eq!(cached(&told), 0, "{told}");
+    let (again, told) = ctx.builds(&text("x"), &[]);
+    assert_eq!((cached(&told), again.layer_digests()), (3, first.layer_digests()), "{told}");
+    // Other content below, another command, and no cache at all.
+    ctx.write("file", "2");
+    assert_eq!(cached(&ctx.builds(&text("x"), &[]).1), 1);
+    ctx.write("file", "1");
+    assert_eq!(cached(&ctx.builds(&text("y"), &[]).1), 1);
+    assert_eq!(cached(&ctx.builds(&text("x"), &["--no-cache"]).1), 0);
+    // Neither proxies nor secrets nor limits matter.
+    ctx.builds(&text("x"), &[]);
+    let other = ["--build-arg", "HTTP_PROXY=http://127.0.0.1:9", "--step-timeout", "1m", "--shm-size", "1m"];
+    assert_eq!(cached(&ctx.builds(&text("x"), &other).1), 3);
+}
+
+#[test]
+fn what_a_command_did_comes_back_from_its_blob() {
+    let ctx = TestContext::new();
+    let text = "FROM bb\nRUN echo x > /x && ln /x /y\nRUN cat /x /y\n";
+    let (first, _) = ctx.with_busybox().builds(text, &[]);
+    for folder in ["tars", "trees", "records/indices-1"] {
+        let path = ctx.store().join("v1").join(folder);
+        fs::remove_dir_all(&path).unwrap();
+        fs::create_dir_all(&path).unwrap();
+    }
+    let (again, told) = ctx.builds(text, &[]);
+    assert_eq!(
+        (told.matches(" CACHED").count(), again.layer_digests()),
+        (2, first.layer_digests()),
+        "{told}"
+    );
+    // And a command can stand on it.
+    let (_, told) = ctx.builds(&format!("{text}RUN cat /y && echo fine\n"), &[]);
+    assert!(told.contains("fine"), "{told}");
+}
+
+#[test]
+fn the_same_result_changes_nothing_behind_it() {
+    let ctx = TestContext::new();
+    let text = |argument: &str| {
+        format!("FROM bb\nRUN : {argument}; touch -t 202001010000 /a /etc\nRUN date > /b\n")
+            .replace("touch -t", "busybox touch -t")
+    };
+    ctx.with_busybox().builds(&text("x"), &[]);
+    let (_, told) = ctx.builds(&text("y"), &[]);
+    assert_eq!(told.matches(" CACHED").count(), 1, "{told}");
+}
+
+#[test]
+fn failures_say_how_and_show_the_last_lines() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    for (command, words) in [
+        ("echo before; exit 7", &["failed: exit status 7", "  | before", "Dockerfile:2"][..]),
+        ("kill -SEGV $$", &["failed: ended by SIGSEGV"]),
+        ("no-such-program", &["failed: exit status 127", "not found"]),
+    ] {
+        let (done, told) = ctx.dockerfile(&format!("FROM bb\nRUN {command}\n"), &[]);
+        assert!(!done && words.iter().all(|word| told.contains(word)), "{command}: {told}");
+        assert!(told.contains("imgbuild logs "), "{told}");
+    }
+    let (done, told) = ctx.dockerfile("FROM bb\nRUN sleep 600\n", &["--step-timeout", "200ms"]);
+    assert!(!done && told.contains("took longer than it may"), "{told}");
+    let (done, told) =
+        ctx.dockerfile("# syntax=docker/dockerfile:1-labs\nFROM bb\nRUN --security=insecure true\n", &[]);
+    assert!(!done && told.contains("--allow security.insecure"), "{told}");
+}
+
+#[test]
+fn the_first_failure_ends_the_others() {
+    let ctx = TestContext::new();
+    let text = "FROM bb AS slow\nRUN sleep 600 && touch /x\nFROM bb AS bad\nRUN exit 4\nFROM bb\n\
+                COPY --from=slow /x /\nCOPY --from=bad /x /\n";
+    let (done, told) = ctx.with_busybox().dockerfile(text, &["-j", "2"]);
+    assert!(!done && told.contains("exit status 4"), "{told}");
+}
+
+#[test]
+fn logs_are_kept() {
+    let ctx = TestContext::new();
+    let text = "FROM bb AS one\nRUN echo first; echo second >&2\nRUN echo third\n";
+    ctx.with_busybox().builds(text, &[]);
+    // Also of what was cached.
+    ctx.builds(text, &[]);
+    let logs = |arguments: &[&str]| {
+        let done = ctx.run(&[&["logs"], arguments].concat());
+        (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned())
+    };
+    let (done, all) = logs(&[]);
+    assert!(done && ["first", "second", "third", "cached"].iter().all(|word| all.contains(word)), "{all}");
+    let (done, one) = logs(&["one:2"]);
+    assert!(done && one.contains(" third") && !one.contains("first\n"), "{one}");
+    let key = one.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    assert_eq!(logs(&[&key]), (true, one));
+    assert!(!logs(&["nothing"]).0);
+    assert!(!logs(&["--list"]).1.contains("  0."));
+}
+
+#[test]
+fn times_are_set_back_and_told_to_commands() {
+    let ctx = TestContext::new();
+    ctx.with_busybox()
+        .write("Dockerfile", "FROM bb\nRUN echo $SOURCE_DATE_EPOCH > /x\nRUN stat -c %Y /x && touch /y\n");
+    let build = || {
+        let _ = fs::remove_dir_all(ctx.out());
+        let output = format!("type=oci,dest={}", ctx.out().display());
+        let mut command =
+            ctx.command(&["build", "--progress", "plain", "--no-cache", "-f", "Dockerfile", "-o", &output]);
+        let done = command.env("SOURCE_DATE_EPOCH", "1000000000").output().unwrap();
+        assert!(done.status.success(), "{}", ctx.describe(&done));
+        (image::image(&ctx.out()), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (first, told) = build();
+    assert_eq!(first.member("x").content, b"1000000000\n");
+    assert!(told.contains(" 1000000000\n"), "{told}");
+    assert_eq!(build().0.layer_digests(), first.layer_digests());
+}
+
+#[test]
+fn commands_have_the_hosts_network_unless_told_otherwise() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // It hangs up on whoever calls. The thread ends with the test's process.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let text = |flag: &str| format!("FROM bb\nRUN {flag} echo | busybox nc -w 2 own {port} || exit 9\n");
+    let host = ["--add-host", "own:127.0.0.1"];
+    let (done, told) = ctx.dockerfile(&text(""), &host);
+    assert!(done, "{told}");
+    for (flag, arguments) in [("--network=none", &[][..]), ("", &["--network", "none"])] {
+        // Not what was found with a network.
+        let all: Vec<&str> = host.iter().chain(arguments).copied().collect();
+        let (done, told) = ctx.dockerfile(&text(flag), &all);
+        assert!(!done && told.contains("exit status 9"), "{told}");
+    }
+    let (done, told) = ctx.dockerfile(&text("--network=host"), &["--network", "none"]);
+    assert!(!done && told.contains("--allow network.host"), "{told}");
+    let all = [&host[..], &["--network", "none", "--allow", "network.host", "--no-cache"]].concat();
+    assert!(ctx.dockerfile(&text("--network=host"), &all).0);
+}
