@@ -144,7 +144,8 @@ impl Explain for ContextError {
             Self::Missing { similar: Some(similar), .. } => vec![format!("did you mean {similar:?}?")],
             Self::Outside { .. } => {
                 vec![
-                    "build with a directory above as the context, or name that directory as another context"
+                    "build with a directory above as the context, or give that one a name, --build-context NAME=DIR, \
+                     and copy from NAME"
                         .into(),
                 ]
             }

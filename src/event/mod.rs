@@ -41,6 +41,11 @@ pub enum Task {
         /// The blob, where it is known before.
         digest: Option<Digest>,
     },
+    /// Unpacking the layers of an image, for commands to run in.
+    Unpack {
+        /// The image.
+        image: String,
+    },
     /// Sending a blob.
     Push {
         /// The repository.
@@ -136,6 +141,11 @@ pub enum Event {
         /// The task.
         id: TaskId,
     },
+    /// Something the user may want to know.
+    Note {
+        /// In words.
+        message: String,
+    },
     /// Something the user should know.
     Warning {
         /// In words.
@@ -173,6 +183,11 @@ impl Sink {
     /// Emits a warning.
     pub fn warn(&self, message: impl Into<String>) {
         self.emit(Event::Warning { message: message.into() });
+    }
+
+    /// Emits a note.
+    pub fn note(&self, message: impl Into<String>) {
+        self.emit(Event::Note { message: message.into() });
     }
 
     /// Starts a task. It ends as failed if the guard is dropped before [`Running::finish`].

@@ -11,6 +11,7 @@ use crate::{
     error::Failure,
     oci::{ImageConfig, Platform},
     remote::GitSource,
+    source::Location,
 };
 
 /// A file that says what to build, read and checked, with platforms and arguments still open.
@@ -29,6 +30,13 @@ pub trait Frontend: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Where the file names an image, for the error where that cannot be had. Asked only then. The configs are those
+    /// that are known so far.
+    fn mention(&self, request: &Request, configs: &BaseConfigs, image: &BaseImage) -> Option<Mention> {
+        let _ = (request, configs, image);
+        None
+    }
+
     /// Whether the triggers of bases (`ONBUILD`) become steps of the recipe.
     fn runs_triggers(&self) -> bool {
         false
@@ -45,6 +53,15 @@ pub struct BaseImage {
     pub image: ImageSource,
     /// What it must run on.
     pub platform: Platform,
+}
+
+/// The place where a file names an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// The place.
+    pub location: Location,
+    /// A stage whose name is much like the image's: perhaps it is what was meant.
+    pub similar_stage: Option<String>,
 }
 
 /// The configs of base images.

@@ -17,7 +17,7 @@ mod step;
 
 pub use crate::remote::GitSource;
 pub use config_change::{ConfigChange, ConfigChanges};
-pub use frontend::{BaseConfigs, BaseImage, ContextSource, Defaults, Frontend, Request};
+pub use frontend::{BaseConfigs, BaseImage, ContextSource, Defaults, Frontend, Mention, Request};
 pub use mode::{FileMode, ModeChange, ModeClause, ModeError, Modes};
 pub use run::{
     BindMount, CacheMount, Mount, Network, Run, SecretMount, Security, Sharing, SshMount, TmpfsMount,
@@ -25,5 +25,5 @@ pub use run::{
 pub use stage::{Base, ImageSource, Recipe, Stage};
 pub use step::{
     Account, AccountGroup, Archive, Archives, Copy, CopySource, Destination, Group, Mkdir, Owner, OwnerName,
-    Remove, Rules, Step, StepKind, Symlink, Timestamps, Unpack, UrlSource, Write,
+    Remove, Rules, Step, StepKind, Symlink, Timestamps, Unpack, UrlSource, Write, Written,
 };

@@ -1,8 +1,9 @@
 //! RUN steps: commands that run in the image, and what is mounted for them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{CopySource, FileMode};
+use super::{CopySource, FileMode, Rules};
+use crate::source::Location;
 
 /// Runs a command in the image. All that the command can see is here: nothing is taken from the config that the steps
 /// before it have made.
@@ -10,12 +11,14 @@ use super::{CopySource, FileMode};
 pub struct Run {
     /// The command, shell included.
     pub argv: Vec<String>,
-    /// The whole environment, in order; a later one of the same name wins.
-    pub env: Vec<(String, String)>,
+    /// The whole environment, in order; a later one of the same name wins. Most commands have that of the one before.
+    pub env: Arc<Vec<(String, String)>>,
     /// The working directory, absolute; made where it is missing.
     pub workdir: String,
     /// The user as `USER` takes it: `name`, `uid`, with `:group` or `:gid`. Empty is root.
     pub user: String,
+    /// Where the file says so; `None` where the base image does, or nobody.
+    pub user_from: Option<Location>,
     /// What is mounted while it runs, in order.
     pub mounts: Vec<Mount>,
     /// Its network.
@@ -24,6 +27,8 @@ pub struct Run {
     pub security: Security,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Whose words its errors are told in.
+    pub rules: Rules,
 }
 
 /// Something that is mounted while a command runs (Dockerfile reference, "RUN --mount").
@@ -48,6 +53,8 @@ pub struct BindMount {
     pub target: String,
     /// Where they come from.
     pub from: CopySource,
+    /// The same in words, for errors alone: ``the stage `build` ``; `None` is the main context, or unknown.
+    pub from_words: Option<String>,
     /// Their path there; empty is the root.
     pub source: String,
     /// Whether the command may write; what it writes is thrown away.
@@ -65,6 +72,8 @@ pub struct CacheMount {
     pub sharing: Sharing,
     /// What it begins with, and the path there; an empty directory if not given.
     pub from: Option<(CopySource, String)>,
+    /// What it begins with in words, as of [`BindMount::from_words`].
+    pub from_words: Option<String>,
     /// Whether the command may only read.
     pub read_only: bool,
     /// The mode of a new directory; 0755 if not given.

@@ -72,6 +72,38 @@ pub struct Copy {
     pub empty_globs: bool,
     /// Whose rules hold where builders differ.
     pub rules: Rules,
+    /// How errors name what is copied.
+    pub written: Written,
+}
+
+/// What is copied as the user wrote it, for errors alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// What the files come from, in words: ``the stage `build` ``.
+    pub from: Option<String>,
+    /// Each of the sources, where they are not written as [`Copy::sources`] has them.
+    pub sources: Vec<String>,
+}
+
+impl Copy {
+    /// A Dockerfile's COPY that says no more than what goes where.
+    pub fn docker(from: CopySource, sources: Vec<String>, to: Destination) -> Self {
+        Self {
+            from,
+            sources,
+            to,
+            exclude: Vec::new(),
+            owner: None,
+            modes: Modes::default(),
+            timestamps: Timestamps::Fixed,
+            independent: false,
+            parents: false,
+            archives: Archives::Keep,
+            empty_globs: true,
+            rules: Rules::Docker,
+            written: Written::default(),
+        }
+    }
 }
 
 /// Whose rules a step follows where builders differ.
@@ -159,7 +191,7 @@ pub enum OwnerName {
 /// The times of copied files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Timestamps {
-    /// `SOURCE_DATE_EPOCH`, else the epoch.
+    /// `SOURCE_DATE_EPOCH`, else 1980-01-01.
     #[default]
     Fixed,
     /// The source's own, to the second.
@@ -186,6 +218,8 @@ pub struct Mkdir {
     pub path: EntryPath,
     /// Who owns it; root if not given.
     pub owner: Option<Owner>,
+    /// Where the file names the owner, if not in the step itself.
+    pub owner_from: Option<Location>,
     /// Its mode; 0755 if not given.
     pub mode: Option<FileMode>,
     /// Whose rules hold where builders differ.

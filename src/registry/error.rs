@@ -111,6 +111,14 @@ pub enum RegistryError {
         /// The digest of what came.
         found: Box<Digest>,
     },
+    /// None of several places to pull from had it: the mirrors and the registry itself.
+    #[error("failed to {action}: {}", each(.said, .action))]
+    Everywhere {
+        /// What was tried.
+        action: String,
+        /// What each place said, by its name, in the order in which they were asked; the registry's own word is last.
+        said: Vec<(String, RegistryError)>,
+    },
     /// A source of credentials is broken.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
@@ -142,6 +150,8 @@ impl Explain for RegistryError {
             Self::Credentials(_) => Kind::Input,
             Self::NotFound { .. } => Kind::NotFound,
             Self::RateLimited { .. } => Kind::RateLimited,
+            // The registry itself has the last word.
+            Self::Everywhere { said, .. } => said.last().map_or(Kind::Network, |(_, error)| error.kind()),
             Self::Conflict { .. } => Kind::Conflict,
             Self::Status { .. }
             | Self::Transport { .. }
@@ -191,12 +201,41 @@ impl Explain for RegistryError {
                 vec!["the content was damaged on its way, or a proxy or mirror serves something else".into()]
             }
             Self::Store(error) => error.hints(),
-            Self::Untrusted { .. } => {
-                vec!["add the registry's certificate authority, or allow it as an insecure registry".into()]
+            Self::Untrusted { .. } => vec![
+                "if the server is one of yours, trust its certificate authority: --ca FILE (PEM), or `ca` in \
+                 imgbuild.toml, on top of this machine's"
+                    .into(),
+                "a registry alone can be let off TLS: --insecure-registry HOST[:PORT]".into(),
+            ],
+            // What rustls makes of an answer that is no TLS.
+            Self::Transport { problem, .. } if problem.contains("InvalidContentType") => {
+                vec![
+                    "the registry seems to speak plain HTTP: --insecure-registry HOST[:PORT] allows that"
+                        .into(),
+                ]
+            }
+            Self::Everywhere { said, .. } => {
+                let mut hints: Vec<String> = Vec::new();
+                for hint in said.iter().flat_map(|(_, error)| error.hints()) {
+                    if !hints.contains(&hint) {
+                        hints.push(hint);
+                    }
+                }
+                hints
             }
             _ => Vec::new(),
         }
     }
+}
+
+/// What each place said, without what was tried each time.
+fn each(said: &[(String, RegistryError)], action: &str) -> String {
+    let tried = format!("failed to {action}: ");
+    let words = said.iter().map(|(place, error)| {
+        let text = error.to_string();
+        format!("{place}: {}", text.strip_prefix(&tried).unwrap_or(&text))
+    });
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// The words for a credential that is none.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -30,6 +30,8 @@ pub(super) struct Host {
     pub(super) policy: Policy,
     /// The root of its URLs, known once it has answered.
     pub(super) base: OnceCell<Url>,
+    /// Why it gave no answer as a mirror.
+    pub(super) silent: OnceLock<String>,
     challenge: Mutex<Option<Challenge>>,
     /// The chunk size that uploads must keep to, once it has refused a larger body; 0: whole bodies are fine.
     chunk: AtomicU64,
@@ -50,6 +52,7 @@ impl Host {
             permits: Arc::new(Semaphore::new(concurrency.max(1))),
             policy: Policy::of(name),
             base: OnceCell::new(),
+            silent: OnceLock::new(),
             challenge: Mutex::new(None),
             chunk: AtomicU64::new(0),
             slots: Mutex::default(),

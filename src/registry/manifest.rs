@@ -12,6 +12,7 @@ use super::{
     answer::Answer,
     client::Endpoint,
     link, location,
+    passed::Passed,
     request::{Body, Call},
     token::Scopes,
 };
@@ -65,14 +66,14 @@ impl Client {
     pub async fn resolve(&self, reference: &Reference) -> Result<Option<Descriptor>> {
         let action = format!("resolve {reference}");
         let endpoints = self.endpoints(&reference.repository)?;
-        let mut failure = nowhere();
+        let mut passed = Passed::default();
         for endpoint in &endpoints {
             match self.resolve_at(endpoint, reference, &action).await {
                 Ok(descriptor) => return Ok(Some(descriptor)),
-                Err(error) => failure = self.pass_over(endpoint, error),
+                Err(error) => passed.over(self, endpoint, error),
             }
         }
-        absent(Err(failure))
+        absent(Err(passed.into_error(&action)))
     }
 
     /// What a reference means on the registry itself, mirrors aside: the question before a push. `None`: it is not there,
@@ -91,14 +92,14 @@ impl Client {
     pub async fn manifest(&self, reference: &Reference) -> Result<Manifested> {
         let action = format!("fetch the manifest {reference}");
         let endpoints = self.endpoints(&reference.repository)?;
-        let mut failure = nowhere();
+        let mut passed = Passed::default();
         for endpoint in &endpoints {
             match self.get_manifest(endpoint, reference, &action).await {
                 Ok(manifested) => return Ok(manifested),
-                Err(error) => failure = self.pass_over(endpoint, error),
+                Err(error) => passed.over(self, endpoint, error),
             }
         }
-        Err(failure)
+        Err(passed.into_error(&action))
     }
 
     async fn resolve_at(&self, at: &Endpoint, reference: &Reference, action: &str) -> Result<Descriptor> {
@@ -124,7 +125,7 @@ impl Client {
         method: Method,
         action: &str,
     ) -> Result<Answer> {
-        let url = self.url(&at.host, &format!("{}/manifests/{}", at.path, reference.target())).await?;
+        let url = self.url_in(at, &format!("{}/manifests/{}", at.path, reference.target())).await?;
         let call = Call::new(&at.host, method, url, Scopes::pull(&at.path), action.to_owned());
         let call = call.header(ACCEPT, ACCEPTED);
         self.send(&if at.mirror { call.once() } else { call }).await
@@ -241,19 +242,6 @@ impl Client {
         }
         Ok(tags)
     }
-
-    /// Goes on to the next place to pull from: a mirror that fails, for whatever reason, is passed over.
-    pub(super) fn pass_over(&self, at: &Endpoint, error: RegistryError) -> RegistryError {
-        if at.mirror && !matches!(error, RegistryError::NotFound { .. }) {
-            self.warn_once(format!("passing over the mirror {}: {error}", at.host.name));
-        }
-        error
-    }
-}
-
-/// The error of having asked nobody, which does not happen: the registry itself is always among the places.
-pub(super) fn nowhere() -> RegistryError {
-    RegistryError::Settings("there is no place to pull from".into())
 }
 
 fn absent<T>(found: Result<T>) -> Result<Option<T>> {

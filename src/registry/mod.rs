@@ -35,6 +35,7 @@ mod host;
 mod link;
 mod location;
 mod manifest;
+mod passed;
 mod policy;
 mod pull;
 mod request;

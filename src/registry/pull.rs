@@ -17,7 +17,7 @@ use url::Url;
 
 use super::{
     Client, RegistryError, Result, answer::Answer, client::Endpoint, error::transport_words, location,
-    manifest::nowhere, request::Call, retry::Backoff, token::Scopes,
+    passed::Passed, request::Call, retry::Backoff, token::Scopes,
 };
 use crate::{
     event::Running,
@@ -171,16 +171,22 @@ impl Reading {
 
     /// Asks for what is missing.
     async fn connect(&mut self) -> Result<()> {
-        let mut found = Err(nowhere());
+        let (mut found, mut passed) = (None, Passed::default());
         for at in &self.endpoints {
-            found = self.ask(at).await.map_err(|error| self.client.pass_over(at, error));
-            if found.is_ok() {
-                break;
+            match self.ask(at).await {
+                Ok(answer) => {
+                    found = Some(answer);
+                    break;
+                }
+                Err(error) => passed.over(&self.client, at, error),
             }
         }
         let answer = match found {
-            Err(error @ RegistryError::NotFound { .. }) => self.elsewhere().await.ok_or(error)?,
-            other => other?,
+            Some(answer) => answer,
+            None => match passed.into_error(&self.action) {
+                error @ RegistryError::NotFound { .. } => self.elsewhere().await.ok_or(error)?,
+                error => return Err(error),
+            },
         };
         self.skip = match answer.status() {
             StatusCode::PARTIAL_CONTENT if start_of(&answer) == Some(self.offset) => 0,
@@ -194,7 +200,7 @@ impl Reading {
     }
 
     async fn ask(&self, at: &Endpoint) -> Result<Answer> {
-        let url = self.client.url(&at.host, &format!("{}/blobs/{}", at.path, self.blob.digest)).await?;
+        let url = self.client.url_in(at, &format!("{}/blobs/{}", at.path, self.blob.digest)).await?;
         let call = Call::new(&at.host, Method::GET, url, Scopes::pull(&at.path), self.action.clone());
         self.request(if at.mirror { call.once() } else { call }).await
     }

@@ -21,6 +21,7 @@ use url::Url;
 use super::{
     Client, RegistryError, Result,
     answer::{self, Answer},
+    client::Endpoint,
     error::broken,
     host::Host,
     location,
@@ -114,6 +115,12 @@ impl<'a> Call<'a> {
 }
 
 impl Client {
+    /// The URL of something in a place to pull from.
+    pub(super) async fn url_in(&self, at: &Endpoint, path: &str) -> Result<Url> {
+        self.reach_place(at).await?;
+        self.url(&at.host, path).await
+    }
+
     /// The URL of something on a registry: `path` is what follows `/v2/`.
     pub(super) async fn url(&self, host: &Arc<Host>, path: &str) -> Result<Url> {
         let base = self.reach(host).await?;

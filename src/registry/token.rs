@@ -16,9 +16,10 @@ use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
 use super::{
-    Client, Credential, Found, RegistryError, Result, Secret,
+    Client, Credential, Found, Patience, RegistryError, Result, Secret,
     answer::{self, Answer},
     challenge::Challenge,
+    client::Endpoint,
     error::{NO_CREDENTIALS, broken},
     host::{Host, lock},
     location,
@@ -94,12 +95,32 @@ impl Client {
     /// The root of a registry's API. The first call finds out how the registry is reached and what it asks for: some
     /// name no challenge in later refusals, so it is taken from here.
     pub(super) async fn reach<'h>(&self, host: &'h Arc<Host>) -> Result<&'h Url> {
-        host.base.get_or_try_init(|| self.ping(host)).await
+        host.base.get_or_try_init(|| self.ping(host, self.inner.settings.patience)).await
     }
 
-    async fn ping(&self, host: &Arc<Host>) -> Result<Url> {
+    /// The same for a place to pull from. Nobody waits for a mirror that does not answer: it is asked once, and not again
+    /// by this client.
+    pub(super) async fn reach_place<'h>(&self, at: &'h Endpoint) -> Result<&'h Url> {
+        let host = &at.host;
+        if !at.mirror {
+            return self.reach(host).await;
+        }
+        let once = async || {
+            if let Some(problem) = host.silent.get() {
+                let action = format!("reach the registry {}", host.name);
+                return Err(RegistryError::Transport { action, problem: problem.clone() });
+            }
+            let found = self.ping(host, Patience { attempts: 1, ..self.inner.settings.patience }).await;
+            if let Err(RegistryError::Transport { problem, .. }) = &found {
+                host.silent.get_or_init(|| problem.clone());
+            }
+            found
+        };
+        host.base.get_or_try_init(once).await
+    }
+
+    async fn ping(&self, host: &Arc<Host>, patience: Patience) -> Result<Url> {
         let roots = host.roots()?;
-        let patience = self.inner.settings.patience;
         let mut backoff = Backoff::new(patience);
         let action = format!("reach the registry {}", host.name);
         loop {

@@ -98,6 +98,13 @@ impl Explain for RemoteError {
                         .into(),
                 ]
             }
+            Self::Git { problem, .. } if problem.to_lowercase().contains("certificate") => {
+                vec![
+                    "if the server is one of yours, trust its certificate authority: --ca FILE (PEM), or `ca` in \
+                     imgbuild.toml, on top of this machine's"
+                        .into(),
+                ]
+            }
             Self::NoReference { reference, .. }
                 if reference.len() < 40 && reference.bytes().all(|b| b.is_ascii_hexdigit()) =>
             {
@@ -106,6 +113,30 @@ impl Explain for RemoteError {
                 ]
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_has_hints() {
+        for (problem, hint) in [
+            (
+                "fatal: could not read Username for 'https://x': terminal prompts disabled",
+                "credential helper",
+            ),
+            (
+                "fatal: unable to access 'https://x/': SSL certificate problem: self-signed certificate",
+                "--ca FILE",
+            ),
+            ("fatal: unable to access: server certificate verification failed. CAfile: none", "--ca FILE"),
+        ] {
+            let (remote, problem) = ("https://x".to_owned(), problem.to_owned());
+            let hints = RemoteError::Git { action: "fetch", remote, problem }.hints();
+            assert!(hints[0].contains(hint), "{hints:?}");
         }
     }
 }

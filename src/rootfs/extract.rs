@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs,
+    fs, io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     event::Sink,
-    layer::{Entry, EntryPath, Kind},
+    layer::{Copier, Entry, EntryPath, Kind},
 };
 
 /// How to extract.
@@ -48,8 +48,9 @@ pub fn extract(entries: &[Entry], dest: &Path, options: &ExtractOptions) -> Resu
         rustix::fs::openat(CWD, dest, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH, Mode::empty())
             .map_err(|error| RootfsError::io("open", dest)(error.into()))?;
     let mut target = Target { root, dest, options, open: None, skipped: HashSet::new() };
+    let mut copier = Copier::default();
     for entry in entries {
-        target.entry(entry)?;
+        target.entry(entry, &mut copier)?;
     }
     // Last and from the bottom up: writing into a directory changes its time and needs its permissions.
     for entry in entries.iter().rev().filter(|entry| entry.kind == Kind::Directory) {
@@ -103,7 +104,7 @@ impl Target<'_> {
         self.open.as_ref().map(|(_, fd)| fd).ok_or(Errno::BADF)
     }
 
-    fn entry(&mut self, entry: &Entry) -> Result<(), RootfsError> {
+    fn entry(&mut self, entry: &Entry, copier: &mut Copier) -> Result<(), RootfsError> {
         let shown = self.shown(&entry.path);
         let options = self.options;
         let device = matches!(entry.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. });
@@ -123,29 +124,35 @@ impl Target<'_> {
             }
             _ => None,
         };
-        let fail =
-            |(action, error): (&'static str, std::io::Error)| RootfsError::io(action, shown.clone())(error);
+        let fail = |(action, error): (&'static str, io::Error)| RootfsError::io(action, shown.clone())(error);
         let parent = self
             .parent(entry.path.parent())
             .map_err(|error| fail(("open the directory of", error.into())))?;
-        let parent = parent.as_fd();
-        let name = entry.path.name();
-        clear(parent, name, entry.kind == Kind::Directory).map_err(|error| fail(("replace", error)))?;
-        Maker { parent, name, options }.make(entry, linked).map_err(fail)
+        let (parent, name) = (parent.as_fd(), entry.path.name());
+        let maker = Maker { parent, name, options };
+        match maker.make(entry, linked.as_ref(), copier) {
+            // Looked for only now: nothing is in the way of most entries.
+            Err((_, error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let is_directory = entry.kind == Kind::Directory;
+                let stays = clear(parent, name, is_directory).map_err(|error| fail(("replace", error)))?;
+                if stays { maker.open_up() } else { maker.make(entry, linked.as_ref(), copier) }.map_err(fail)
+            }
+            made => made.map_err(fail),
+        }
     }
 }
 
-/// Removes what is under this name, but for a directory where one is to be.
-fn clear(parent: rustix::fd::BorrowedFd<'_>, name: &[u8], keep_directory: bool) -> std::io::Result<()> {
+/// Removes what is under this name, but for a directory where one is to be: then it tells that it stays.
+fn clear(parent: rustix::fd::BorrowedFd<'_>, name: &[u8], keep_directory: bool) -> io::Result<bool> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) if keep_directory => Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => remove_tree(parent, name),
+        Ok(()) | Err(Errno::NOENT) => Ok(false),
+        Err(Errno::ISDIR | Errno::PERM) if keep_directory => Ok(true),
+        Err(Errno::ISDIR | Errno::PERM) => remove_tree(parent, name).map(|()| false),
         Err(error) => Err(error.into()),
     }
 }
 
-fn remove_tree(parent: rustix::fd::BorrowedFd<'_>, name: &[u8]) -> std::io::Result<()> {
+fn remove_tree(parent: rustix::fd::BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
     for entry in rustix::fs::Dir::read_from(&directory)? {

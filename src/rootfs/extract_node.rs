@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::extract::ExtractOptions;
-use crate::layer::{Content, Entry, Kind};
+use crate::layer::{Copier, Entry, Kind, LayerError};
 
 pub(super) struct Maker<'a> {
     pub(super) parent: BorrowedFd<'a>,
@@ -24,31 +24,33 @@ pub(super) struct Maker<'a> {
 type Failed = (&'static str, io::Error);
 
 impl Maker<'_> {
-    /// Makes an entry where nothing is, or a directory is and stays. `linked` is where a hard link's target lies.
-    pub(super) fn make(&self, entry: &Entry, linked: Option<(OwnedFd, &[u8])>) -> Result<(), Failed> {
+    /// Makes an entry where nothing is: else the error is that it exists. `linked` is where a hard link's target lies.
+    pub(super) fn make(
+        &self,
+        entry: &Entry,
+        linked: Option<&(OwnedFd, &[u8])>,
+        copier: &mut Copier,
+    ) -> Result<(), Failed> {
         let create = |error: Errno| ("create", io::Error::from(error));
         let private = Mode::from_raw_mode(0o600);
         match &entry.kind {
             Kind::Directory => {
-                match rustix::fs::mkdirat(self.parent, self.name, Mode::from_raw_mode(0o700)) {
-                    // Its owner, mode and times come at the end.
-                    Ok(()) => return Ok(()),
-                    Err(Errno::EXIST) => return self.open_up(),
-                    Err(error) => return Err(create(error)),
-                }
+                // Its owner, mode and times come at the end.
+                return rustix::fs::mkdirat(self.parent, self.name, Mode::from_raw_mode(0o700))
+                    .map_err(create);
             }
             Kind::File(content) => {
                 let flags =
                     OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = rustix::fs::openat(self.parent, self.name, flags, private).map_err(create)?;
                 let mut file = File::from(file);
-                write(content, &mut file).map_err(|error| ("write", error))?;
+                copier.copy(content, &mut file).map_err(|error| ("write", of_copy(error)))?;
                 return finish(file.as_fd(), entry, self.options)
                     .map_err(|(action, error)| (action, error.into()));
             }
             Kind::Hardlink(_) => {
                 let Some((directory, target)) = linked else { return Err(create(Errno::NOENT)) };
-                return rustix::fs::linkat(&directory, target, self.parent, self.name, AtFlags::empty())
+                return rustix::fs::linkat(directory, *target, self.parent, self.name, AtFlags::empty())
                     .map_err(|error| ("link", error.into()));
             }
             Kind::Symlink(target) => {
@@ -64,7 +66,7 @@ impl Maker<'_> {
     }
 
     /// A directory of somebody's that cannot be written to is made writable until its turn at the end.
-    fn open_up(&self) -> Result<(), Failed> {
+    pub(super) fn open_up(&self) -> Result<(), Failed> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(self.parent, self.name, flags, Mode::empty());
         let directory = directory.map_err(|error| ("open", error.into()))?;
@@ -109,12 +111,16 @@ pub(super) fn finish(
     for (name, value) in &entry.xattrs {
         match rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty()) {
             Ok(()) => {}
-            // Attributes of namespaces that only root may write, or that this file system does not have.
-            Err(error @ (Errno::NOTSUP | Errno::PERM)) => options.sink.warn(format!(
-                "left out the attribute {} of /{}: {error}",
-                String::from_utf8_lossy(name),
-                entry.path
-            )),
+            // Attributes of namespaces that only root may write, or that this file system does not have or has no room
+            // for: many have a block of 4 KiB for all of a file's. A full disk is told by what is written next.
+            Err(error @ (Errno::NOTSUP | Errno::PERM | Errno::NOSPC | Errno::TOOBIG)) => {
+                let why = match error {
+                    Errno::NOSPC | Errno::TOOBIG => "the file system has no room for it".to_owned(),
+                    error => error.to_string(),
+                };
+                let name = String::from_utf8_lossy(name);
+                options.sink.warn(format!("left out the attribute {name} of /{}: {why}", entry.path));
+            }
             Err(error) => return Err(("set an attribute of", error)),
         }
     }
@@ -132,14 +138,9 @@ fn times(entry: &Entry) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn write(content: &Content, out: &mut File) -> io::Result<()> {
-    let (mut file, size) = match content {
-        Content::Bytes(bytes) => return io::Write::write_all(out, bytes),
-        Content::File { path, stat, .. } => (File::open(path)?, stat.size),
-        Content::Range { .. } => return io::copy(&mut content.open()?, out).map(|_| ()),
-    };
-    match io::copy(&mut file.by_ref().take(size), out)? {
-        written if written == size => Ok(()),
-        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+fn of_copy(error: LayerError) -> io::Error {
+    match error {
+        LayerError::Out(error) => error,
+        other => io::Error::other(other),
     }
 }

@@ -190,9 +190,10 @@ impl<'a, R: Read> Making<'a, R> {
         let expansions = std::mem::take(&mut builder.expansions);
         expand(self.temporary.file(), end, &expansions)
             .map_err(RootfsError::io("write", self.temporary.path()))?;
+        let sparse = !expansions.is_empty();
         builder.expansions = expansions;
         let hash = self.tee.take().and_then(|tee| tee.hasher).map(Hasher::finish);
-        Ok((Made { temporary: self.temporary, index: builder.finish(end) }, hash))
+        Ok((Made { temporary: self.temporary, index: builder.finish(end), sparse }, hash))
     }
 }
 
@@ -200,6 +201,8 @@ impl<'a, R: Read> Making<'a, R> {
 pub(super) struct Made {
     temporary: Temporary,
     index: TarIndex,
+    /// Whether there are holes in it.
+    sparse: bool,
 }
 
 impl Made {
@@ -207,7 +210,8 @@ impl Made {
     pub(super) fn keep(mut self, store: &Store, key: &Digest) -> Result<Arc<TarIndex>, RootfsError> {
         let path = self.temporary.path().to_owned();
         let size = self.temporary.file().metadata().map_err(RootfsError::io("read", &path))?.len();
-        self.temporary.keep(&store.tar_path(key), false)?;
+        // After a power failure the size tells whether all of it is there; but not where it was set, and not written.
+        self.temporary.keep(&store.tar_path(key), self.sparse)?;
         keep_index(store, key, &self.index, size)?;
         Ok(Arc::new(self.index))
     }

@@ -87,8 +87,17 @@ impl View {
             return Ok(index.clone());
         }
         let index = self.source.index(number)?;
-        let placed = super::place::placed(&index, |path| self.resolve_directory_in(number, path))?;
+        let placed = super::place::placed(&index, |path| {
+            self.place_below(number)?;
+            self.resolve_directory_in(number, path)
+        })?;
         Ok(self.layers[number].get_or_init(|| placed.unwrap_or(index)).clone())
+    }
+
+    /// Places the layers below one, the lowest first: each looks at those below it, and where the uppermost begins, that
+    /// is as deep in calls as the chain is long.
+    fn place_below(&self, number: usize) -> Result<(), RootfsError> {
+        (0..number).try_for_each(|below| self.layer(below).map(drop))
     }
 
     /// How many layers there are.

@@ -124,6 +124,15 @@ fn bytes(text: &'static str) -> Kind {
 }
 
 #[test]
+fn a_chain_is_not_as_deep_in_calls_as_it_is_long() {
+    let implicit = || layer(vec![("etc/file", bytes("one more"))]);
+    let view = View::new((0..2000).map(|_| implicit()).collect::<Vec<_>>());
+    let look = move || view.lookup("etc/file", true).unwrap().is_some();
+    let found = std::thread::Builder::new().stack_size(256 << 10).spawn(look).unwrap().join().unwrap();
+    assert!(found);
+}
+
+#[test]
 fn layers_are_asked_only_when_needed() {
     let base = layer(vec![("etc", Kind::Directory), ("etc/passwd", bytes("base"))]);
     let top = layer(vec![("etc", Kind::Directory), ("etc/passwd", bytes("top")), ("gone", Kind::Whiteout)]);

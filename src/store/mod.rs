@@ -14,11 +14,13 @@
 //!
 //! Crash-only: a file is written under `tmp/`, then renamed, so that nothing half-written has its final name. What can
 //! be made again is not synced to disk; readers check sizes and take what is wrong for absent, and `imgbuild validate`
-//! hashes everything.
+//! hashes everything. Trees, in which nothing can be checked, are made anew after the machine was started again: they lie
+//! in `trees/<boot>/`, whose lock is held while they are in use.
 //!
 //! This room does not know what blobs mean.
 
 mod blob;
+mod boot;
 mod name;
 mod record;
 mod session;
@@ -33,6 +35,7 @@ use std::{
 };
 
 pub use blob::{BlobWriter, CopyError};
+pub use boot::TreesHeld;
 pub use name::NamedImage;
 pub use record::Bucket;
 pub use session::Temporary;
@@ -166,7 +169,7 @@ impl Store {
     }
 
     /// The temporary folders of processes that are gone, with what this process had no right to remove: files that
-    /// belong to ids of a user namespace.
+    /// belong to ids of a user namespace. And trees that were set aside.
     pub fn left_behind(&self) -> Vec<PathBuf> {
         session::left_behind(&self.root().join("tmp"))
     }

@@ -25,6 +25,8 @@ pub enum Bucket {
     Runs,
     /// The digest of a URL → the blob of the file that was there, and its version.
     Files,
+    /// An image and an architecture → the blob of the emulator that is in it.
+    Emulators,
 }
 
 impl Bucket {
@@ -37,6 +39,7 @@ impl Bucket {
             Self::Remote => "remote-1",
             Self::Runs => "runs-1",
             Self::Files => "files-1",
+            Self::Emulators => "emulators-1",
         }
     }
 }

@@ -10,6 +10,10 @@ use std::{
 
 use super::StoreError;
 
+/// How the names of directories begin that were set aside: they may hold very many files, and only whoever does not
+/// wait for it removes them.
+pub(super) const ASIDE: &str = "aside-";
+
 /// This process's folder below `tmp/`. Its lock file is locked as long as the process lives; the kernel lets go of it
 /// however the process ends.
 #[derive(Debug)]
@@ -65,7 +69,7 @@ impl Drop for Session {
     }
 }
 
-fn lock_file(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock_file(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -76,7 +80,9 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
 
 /// Removes the folders whose process is gone. Failures are left to the next process: this is only about space.
 fn sweep(tmp: &Path) {
-    for folder in dead(tmp) {
+    let aside =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ASIDE));
+    for folder in dead(tmp).into_iter().filter(|path| !aside(path)) {
         let _ = fs::remove_dir_all(&folder);
     }
 }

@@ -58,3 +58,30 @@ fn other_users_get_at_nothing_that_steps_left() {
         assert_eq!(mode & 0o077, 0, "{} {mode:o}", folder.display());
     }
 }
+
+#[test]
+fn trees_are_trusted_in_the_boot_that_they_were_made_in() {
+    let (home, store) = store();
+    let tree = |boot: &str| store.root().join("trees").join(boot).join("user-host/abc");
+    let hold = |boot: &str| store.hold_trees_of(boot).unwrap();
+    let first = hold("one");
+    fs::create_dir_all(tree("one").join("etc")).unwrap();
+    drop([first, hold("one")]);
+    drop([hold("one"), hold("one")]);
+    assert!(tree("one").exists() && store.left_behind().is_empty());
+    // Another machine, of another boot, does not touch what is in use.
+    let (first, second) = (hold("one"), hold("two"));
+    fs::create_dir_all(tree("two")).unwrap();
+    assert!(tree("one").exists() && tree("two").exists());
+    // After a restart it may be there, with files that have lost their content.
+    drop(first);
+    drop(hold("two"));
+    assert!(!tree("one").exists() && tree("two").exists());
+    let [left] = &store.left_behind()[..] else { panic!("one directory") };
+    assert!(left.join("user-host/abc/etc").exists());
+    drop(second);
+    // Opening the store does not remove it: that may take long.
+    let left = left.clone();
+    let opened = Store::open(home.path()).unwrap();
+    assert_eq!(opened.left_behind(), [left]);
+}

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     layer::EntryPath,
-    recipe::{Copy, Destination, Modes, Rules, Stage, Timestamps, Write},
+    recipe::{Copy, Destination, Rules, Stage, Write},
 };
 
 fn platform(text: &str) -> Platform {
@@ -16,18 +16,10 @@ fn copy(from: CopySource, source: &str) -> Step {
     step(
         &format!("copy {source}"),
         StepKind::Copy(Copy {
-            from,
-            sources: vec![source.into()],
-            to: Destination::Directory(None),
-            exclude: Vec::new(),
-            owner: None,
-            modes: Modes::default(),
-            timestamps: Timestamps::Fixed,
             independent: true,
-            parents: false,
-            archives: crate::recipe::Archives::Keep,
             empty_globs: false,
             rules: Rules::Own,
+            ..Copy::docker(from, vec![source.into()], Destination::Directory(None))
         }),
     )
 }
