@@ -66,6 +66,7 @@ impl Cgroup {
         let _ = fs::write(parent.join("cgroup.subtree_control"), "+memory +cpu");
         if let Some(memory) = limits.memory {
             fs::write(directory.join("memory.max"), memory.to_string())?;
+            limit_swap(&directory.join("memory.swap.max"), limits.swap)?;
         }
         if let Some(cpus) = limits.cpus {
             fs::write(directory.join("cpu.max"), format!("{} {PERIOD}", quota(cpus)))?;
@@ -78,6 +79,9 @@ impl Cgroup {
         if let Some(memory) = limits.memory {
             let directory = made.controller("memory", own, name)?;
             fs::write(directory.join("memory.limit_in_bytes"), memory.to_string())?;
+            // Here it is one number for both.
+            let both = limits.swap.map(|swap| memory.saturating_add(swap));
+            limit_swap(&directory.join("memory.memsw.limit_in_bytes"), both)?;
             made.out_of_memory = Some(directory.join("memory.oom_control"));
         }
         if let Some(cpus) = limits.cpus {
@@ -133,6 +137,14 @@ impl Drop for Cgroup {
                 }
             }
         }
+    }
+}
+
+/// Sets a limit of swap. Kernels that do not count it have no file for it.
+fn limit_swap(file: &Path, bytes: Option<u64>) -> io::Result<()> {
+    match bytes {
+        Some(bytes) if file.exists() => fs::write(file, bytes.to_string()),
+        _ => Ok(()),
     }
 }
 

@@ -248,10 +248,10 @@ fn relative(path: &Path) -> PathBuf {
 }
 
 fn write(path: &Path, file: &FileMount) -> io::Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    use std::os::unix::fs::OpenOptionsExt;
     // A secret is nobody else's at any time.
     let mut made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    made.write_all(&file.content)?;
+    file.content.write_to(&mut made)?;
     chown(path, Some(file.uid), Some(file.gid))?;
     fs::set_permissions(path, Permissions::from_mode(file.mode))
 }

@@ -1,6 +1,8 @@
 //! The program's side: starting a worker, and giving it jobs.
 
 use std::{
+    collections::BTreeMap,
+    fs::File,
     io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -18,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Captured, Execution, Exit, Mode, SandboxError, Stream,
+    Captured, Emulator, Execution, Exit, Fault, Mode, SandboxError, Stream,
     ground::Ground,
     probe::Examined,
     protocol::{self, Done, Hello, Job, Reply, Unpack, Welcome},
@@ -49,6 +51,9 @@ struct Worker {
     child: Mutex<Child>,
     ground: Ground,
     notes: Vec<String>,
+    no_emulation: Option<Fault>,
+    /// Emulators that were read into memory, where all steps find them.
+    emulators: Mutex<BTreeMap<Emulator, Arc<File>>>,
 }
 
 /// How a command ended, and what it changed.
@@ -73,8 +78,12 @@ impl Sandbox {
             reap(child);
             return Err(SandboxError::Refused { tried: welcome.examined });
         };
-        let notes = examined.last().map(|rung| rung.notes.clone()).unwrap_or_default();
-        Ok(Self(Arc::new(Worker { socket: Mutex::new(socket), child: Mutex::new(child), ground, notes })))
+        let rung = examined.last();
+        let notes = rung.map(|rung| rung.notes.clone()).unwrap_or_default();
+        let no_emulation = rung.and_then(|rung| rung.no_emulation.clone());
+        let (socket, child) = (Mutex::new(socket), Mutex::new(child));
+        let emulators = Mutex::default();
+        Ok(Self(Arc::new(Worker { socket, child, ground, notes, no_emulation, emulators })))
     }
 
     /// Tries all rungs, best first, and tells what came of it.
@@ -97,6 +106,11 @@ impl Sandbox {
         &self.0.notes
     }
 
+    /// Why steps cannot have emulators of their own, if they cannot. The host may still run programs of other platforms.
+    pub fn no_emulation(&self) -> Option<&Fault> {
+        self.0.no_emulation.as_ref()
+    }
+
     /// A short name, fit for a directory: trees that were made by a sandbox of another name must not be used.
     pub fn flavour(&self) -> String {
         self.0.ground.name()
@@ -113,8 +127,27 @@ impl Sandbox {
         mut output: impl FnMut(Stream, &[u8]) + Send,
     ) -> Result<Ran, SandboxError> {
         let job = Job::Run(Box::new(execution.clone()));
-        let done = self.job(&job, &mut output).await?;
+        let emulator = match protocol::emulator(execution, &self.0.ground) {
+            Some(emulator) => Some(self.emulator(emulator).await?),
+            None => None,
+        };
+        let kept: Vec<_> = emulator.into_iter().chain(execution.locks.iter().cloned()).collect();
+        let done = self.job(&job, &kept, &mut output).await?;
         Ok(Ran { exit: done.exit, captured: done.captured, warnings: done.warnings })
+    }
+
+    /// An emulator in memory: read once, and written to by nobody.
+    async fn emulator(&self, emulator: &Emulator) -> Result<Arc<File>, SandboxError> {
+        let known = || self.0.emulators.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = known().get(emulator) {
+            return Ok(file.clone());
+        }
+        let wanted = emulator.clone();
+        let read = tokio::task::spawn_blocking(move || wanted.open()).await;
+        let opened = read.map_err(|error| SandboxError::Start(io::Error::other(error)))?;
+        let file = Arc::new(File::from(opened.map_err(SandboxError::Step)?.file));
+        known().insert(emulator.clone(), file.clone());
+        Ok(file)
     }
 
     /// Unpacks a layer's entries into `dir`, a new directory, that will lie on `lowers`, lowest first. Returns what had to
@@ -130,7 +163,7 @@ impl Sandbox {
     ) -> Result<Vec<String>, SandboxError> {
         let (dir, lowers, flavour) = (dir.to_owned(), lowers.to_owned(), self.0.ground.flavour);
         let job = Job::Unpack(Unpack { entries, dir, lowers, flavour });
-        Ok(self.job(&job, &mut |_, _| {}).await?.warnings)
+        Ok(self.job(&job, &[], &mut |_, _| {}).await?.warnings)
     }
 
     /// Removes a tree: its files may belong to ids that only the sandbox has. It is well to rename it first, and not to
@@ -139,16 +172,17 @@ impl Sandbox {
     /// # Errors
     /// What the file system refuses.
     pub async fn remove(&self, path: &Path) -> Result<(), SandboxError> {
-        self.job(&Job::Remove(path.to_owned()), &mut |_, _| {}).await.map(drop)
+        self.job(&Job::Remove(path.to_owned()), &[], &mut |_, _| {}).await.map(drop)
     }
 
     async fn job(
         &self,
         job: &Job,
+        kept: &[Arc<File>],
         output: &mut (dyn FnMut(Stream, &[u8]) + Send),
     ) -> Result<Done, SandboxError> {
         let message = protocol::encode(job).map_err(SandboxError::Talk)?;
-        let (socket, mut outputs) = self.begin()?;
+        let (socket, mut outputs) = self.begin(kept)?;
         let mut socket = UnixStream::from_std(socket).map_err(SandboxError::Talk)?;
         socket.write_all(&message).await.map_err(|_| SandboxError::Ended)?;
         let mut said = Vec::new();
@@ -184,16 +218,35 @@ impl Sandbox {
     }
 
     /// Makes the worker fork a process for a job.
-    fn begin(&self) -> Result<(Socket, Outputs), SandboxError> {
+    fn begin(&self, kept: &[Arc<File>]) -> Result<(Socket, Outputs), SandboxError> {
         let (ours, theirs) = Socket::pair().map_err(SandboxError::Talk)?;
         ours.set_nonblocking(true).map_err(SandboxError::Talk)?;
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| SandboxError::Talk(error.into()));
         let ((out, their_out), (err, their_err)) = (pipe()?, pipe()?);
         let socket = self.0.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        protocol::send_descriptors(&*socket, [theirs.as_fd(), their_out.as_fd(), their_err.as_fd()])
-            .map_err(|_| SandboxError::Ended)?;
+        let kept = distinct(kept)?;
+        let kept = kept.iter().map(|file| file.as_fd());
+        let descriptors: Vec<_> =
+            [theirs.as_fd(), their_out.as_fd(), their_err.as_fd()].into_iter().chain(kept).collect();
+        protocol::send_descriptors(&*socket, &descriptors).map_err(|_| SandboxError::Ended)?;
         Ok((ours, Outputs::new(out, err).map_err(SandboxError::Talk)?))
     }
+}
+
+/// Each open file once. An error if there are more than a message can hold.
+fn distinct(locks: &[Arc<File>]) -> Result<Vec<&Arc<File>>, SandboxError> {
+    let mut kept: Vec<&Arc<File>> = Vec::with_capacity(locks.len());
+    for lock in locks {
+        if !kept.iter().any(|known| Arc::ptr_eq(known, lock)) {
+            kept.push(lock);
+        }
+    }
+    if kept.len() <= protocol::LOCKS {
+        return Ok(kept);
+    }
+    let reason = format!("{} caches; {} are the most", kept.len(), protocol::LOCKS);
+    let fault = Fault::new("mount so many caches for one command", reason);
+    Err(SandboxError::Step(fault.hint("let several paths share a cache, or split the command")))
 }
 
 impl Drop for Worker {
@@ -309,5 +362,21 @@ async fn read(pipe: &mut Option<Receiver>, bytes: &mut [u8]) -> usize {
     match pipe {
         Some(pipe) => pipe.read(bytes).await.unwrap_or(0),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_lock_counts_once_and_none_is_left_out() {
+        let lock = || Arc::new(tempfile::tempfile().unwrap());
+        let mut locks: Vec<_> = (0..protocol::LOCKS).map(|_| lock()).collect();
+        locks.push(Arc::clone(&locks[0]));
+        assert_eq!(distinct(&locks).unwrap().len(), protocol::LOCKS);
+        locks.push(lock());
+        let error = distinct(&locks).unwrap_err().to_string();
+        assert!(error.contains("65 caches; 64 are the most"), "{error}");
     }
 }

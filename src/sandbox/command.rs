@@ -19,7 +19,10 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Execution, Mode, User, fakeroot, fault::Fault, ground::Ground, init::Step, limits, sys};
+use super::{
+    Execution, Mode, User, architecture::program_for, binfmt, fakeroot, fault::Fault, ground::Ground,
+    init::Step, limits, pages, sys,
+};
 
 /// What becomes of a command that could not be started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,14 +59,16 @@ fn workdir(execution: &Execution) -> &Path {
 }
 
 /// Becomes the command. Returns only if that fails.
-pub(super) fn start(step: &Step<'_>, outputs: &Outputs) -> NotStarted {
-    match prepare(step, outputs) {
+///
+/// The registration of its emulator goes to `keeper`.
+pub(super) fn start(step: &Step<'_>, outputs: &Outputs, keeper: &UnixStream) -> NotStarted {
+    match prepare(step, outputs, keeper) {
         Err(fault) => NotStarted::Fault(fault),
         Ok(()) => replace(step.execution),
     }
 }
 
-fn prepare(step: &Step<'_>, outputs: &Outputs) -> Result<(), Fault> {
+fn prepare(step: &Step<'_>, outputs: &Outputs, keeper: &UnixStream) -> Result<(), Fault> {
     let execution = step.execution;
     sys::reset_signals();
     setsid().map_err(Fault::of("start a session"))?;
@@ -73,8 +78,18 @@ fn prepare(step: &Step<'_>, outputs: &Outputs) -> Result<(), Fault> {
     dup2_stderr(outputs.err.as_fd()).map_err(Fault::of("connect standard error"))?;
     rustix::process::umask(FileMode::from_raw_mode(0o022));
     limits::apply(&execution.limits, step.cgroup.is_some());
+    pages::restore();
+    if execution.of_32_bits {
+        sys::of_32_bits().map_err(Fault::of("become a program of 32 bits"))?;
+    }
     let path = workdir(execution);
     chdir(path).map_err(Fault::of(format!("enter the working directory {}", path.display())))?;
+    if let Some(emulator) = step.emulator {
+        let registration = binfmt::enter()?;
+        registration.add(emulator)?;
+        fakeroot::send(keeper.as_fd(), registration.0.as_fd())
+            .map_err(Fault::of("hand over the emulator"))?;
+    }
     let listener = step.confinement.apply().map_err(|error| Fault::new("", error.to_string()))?;
     if let (Some(listener), Some(calls)) = (listener, &outputs.calls) {
         fakeroot::send(calls.as_fd(), listener.as_fd()).map_err(Fault::of("hand over its system calls"))?;
@@ -154,20 +169,19 @@ fn look_up(program: &str, path: &str) -> Result<PathBuf, NotStarted> {
 fn failure(program: &str, path: &CStr, error: &io::Error) -> NotStarted {
     let file = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOENT) if fs::metadata(file).is_ok() => NotStarted::Status(
-            127,
-            format!("{program} needs an interpreter or a dynamic loader that the image does not have"),
-        ),
+        Some(Errno::NOENT) if fs::metadata(file).is_ok() => {
+            NotStarted::Status(127, format!("{program} {}", without_interpreter(&first_line(file))))
+        }
         Some(Errno::NOENT | Errno::NOTDIR) => {
             NotStarted::Status(127, format!("{program} is not in the image"))
         }
         Some(Errno::ACCESS) => NotStarted::Status(126, format!("{program} is not executable")),
-        Some(Errno::NOEXEC) => match machine(file) {
+        Some(Errno::NOEXEC) => match fs::File::open(file).ok().and_then(program_for) {
             Some(machine) => Fault::new(
                 format!("run {program}"),
-                format!("it is built for another platform ({machine}), and this host has no emulator for it"),
+                format!("it is built for another platform ({machine}), and nothing here runs its programs"),
             )
-            .hint("install qemu-user-static (binfmt), or build for this host's platform")
+            .hint("say for which platform the stage is, with --platform: an emulator is then found for it")
             .into(),
             None => {
                 NotStarted::Status(126, format!("{program} is neither a program nor does it begin with #!"))
@@ -177,32 +191,56 @@ fn failure(program: &str, path: &CStr, error: &io::Error) -> NotStarted {
     }
 }
 
-/// What an ELF file is built for; `None` if it is none.
-fn machine(file: &Path) -> Option<String> {
-    use std::io::Read;
-    let mut header = [0; 20];
-    fs::File::open(file).ok()?.read_exact(&mut header).ok()?;
-    if !header.starts_with(b"\x7fELF") {
-        return None;
+/// The beginning of a file, up to the end of its first line: what the kernel reads of a script.
+fn first_line(file: &Path) -> Vec<u8> {
+    use std::io::{BufRead, BufReader, Read};
+    let mut line = Vec::new();
+    // What cannot be read is no script that we could tell something of.
+    if let Ok(file) = fs::File::open(file) {
+        let _ = BufReader::new(file.take(256)).read_until(b'\n', &mut line);
     }
-    let number = match header[5] {
-        2 => u16::from_be_bytes([header[18], header[19]]),
-        _ => u16::from_le_bytes([header[18], header[19]]),
+    line
+}
+
+/// Why a program that is there is not found all the same, from its first line.
+fn without_interpreter(line: &[u8]) -> String {
+    let Some(rest) = line.strip_prefix(b"#!") else {
+        return "needs a dynamic loader that the image does not have (it was built for another libc, perhaps)".into();
     };
-    Some(match number {
-        3 => "386".to_owned(),
-        21 => "ppc64le".to_owned(),
-        22 => "s390x".to_owned(),
-        40 => "arm".to_owned(),
-        62 => "amd64".to_owned(),
-        183 => "arm64".to_owned(),
-        243 => "riscv64".to_owned(),
-        258 => "loong64".to_owned(),
-        other => format!("ELF machine {other}"),
-    })
+    let rest = String::from_utf8_lossy(rest);
+    let interpreter = rest.trim().split([' ', '\t']).next().unwrap_or_default();
+    match rest.trim_end_matches('\n').ends_with('\r') {
+        true => format!(
+            "has Windows line endings: its first line ends in a carriage return, so that it asks for \
+             {interpreter:?} with one at its end; save it with LF alone"
+        ),
+        false => format!("needs the interpreter {interpreter}, which the image does not have"),
+    }
 }
 
 /// Writes a line to a descriptor that somebody may have closed.
 pub(super) fn say(to: BorrowedFd<'_>, text: &str) {
     let _ = rustix::io::write(to, format!("imgbuild: {text}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_whose_interpreter_is_missing_is_told_why() {
+        for (line, words) in [
+            (&b"#!/bin/sh\r\n"[..], "Windows line endings"),
+            (b"#!/bin/sh\r", "Windows line endings"),
+            (b"#! /usr/bin/python3 -u\n", "needs the interpreter /usr/bin/python3, which"),
+            (b"\x7fELF\x02", "dynamic loader"),
+            (b"", "dynamic loader"),
+        ] {
+            let told = without_interpreter(line);
+            assert!(told.contains(words), "{told}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"#!/bin/sh\r\necho hello\r\n").unwrap();
+        assert_eq!(first_line(file.path()), b"#!/bin/sh\r\n");
+    }
 }

@@ -1,11 +1,20 @@
 //! What a step is given, and how it ended.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
+use super::Emulator;
+
 /// One command to run. Paths inside the root are absolute, paths outside are those of the host.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Execution {
     /// The command and its arguments; the first is looked up in the environment's `PATH` inside the root.
     pub argv: Vec<String>,
@@ -15,6 +24,12 @@ pub struct Execution {
     pub workdir: String,
     /// Who runs it.
     pub user: User,
+    /// What runs programs of another platform. Without it, or on a rung that cannot have one, the host's own way is
+    /// used, if it has any.
+    pub emulator: Option<Emulator>,
+    /// Whether the processor, of 64 bits, runs programs of 32: `uname -m` then tells them of a machine of their own kind,
+    /// as an emulator would. Most build systems choose by that what they build for.
+    pub of_32_bits: bool,
     /// Its root file system.
     pub root: Root,
     /// What is mounted on top, in order. Targets that are missing are made, and taken away again where nothing else
@@ -32,6 +47,10 @@ pub struct Execution {
     pub latest_mtime: Option<i64>,
     /// The file, not there yet, that the changes are written to as a layer's uncompressed tar.
     pub changes: PathBuf,
+    /// Locks, which the processes around the command hold too, but not the command: so they are held as long as it lives,
+    /// whatever becomes of this process. 64 at the most.
+    #[serde(skip)]
+    pub locks: Vec<Arc<File>>,
 }
 
 /// Without the values of variables, which may be secrets.
@@ -43,6 +62,7 @@ impl fmt::Debug for Execution {
             .field("env", &names)
             .field("workdir", &self.workdir)
             .field("user", &self.user)
+            .field("emulator", &self.emulator)
             .field("root", &self.root)
             .field("mounts", &self.mounts)
             .field("files", &self.files)
@@ -116,9 +136,8 @@ impl RunMount {
 pub struct FileMount {
     /// Where.
     pub target: String,
-    /// Its bytes: perhaps a secret's, so never printed.
-    #[serde(with = "super::protocol::bytes")]
-    pub content: Vec<u8>,
+    /// What is in it.
+    pub content: FileContent,
     /// Its mode.
     pub mode: u32,
     /// Its owner.
@@ -129,7 +148,35 @@ pub struct FileMount {
 
 impl fmt::Debug for FileMount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileMount({}, {} bytes)", self.target, self.content.len())
+        write!(f, "FileMount({})", self.target)
+    }
+}
+
+/// What is in a file that a command sees.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileContent {
+    /// These bytes: perhaps a secret's, so never printed.
+    Bytes(#[serde(with = "super::protocol::bytes")] Vec<u8>),
+    /// What is in this file of the host, which many steps need.
+    Copy(PathBuf),
+}
+
+/// Without the bytes.
+impl fmt::Debug for FileContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({} of them)", bytes.len()),
+            Self::Copy(path) => write!(f, "Copy({})", path.display()),
+        }
+    }
+}
+
+impl FileContent {
+    pub(super) fn write_to(&self, file: &mut File) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => file.write_all(bytes),
+            Self::Copy(path) => io::copy(&mut File::open(path)?, file).map(drop),
+        }
     }
 }
 
@@ -148,6 +195,8 @@ pub enum Network {
 pub struct Limits {
     /// Memory, in bytes.
     pub memory: Option<u64>,
+    /// What may be swapped out of that much more, in bytes; unlimited if not given. Only together with `memory`.
+    pub swap: Option<u64>,
     /// Cores, in thousandths.
     pub cpus: Option<u64>,
     /// The size of `/dev/shm` in bytes; 64 MiB if not given.

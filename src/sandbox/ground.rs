@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, tree::Flavour};
+use crate::oci::Digest;
 
 /// The rung that a worker stands on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub(super) struct Facts {
     pub(super) proc: Proc,
     /// Whether a network namespace can be had.
     pub(super) network: bool,
+    /// Whether a step can have an emulator of its own.
+    pub(super) emulation: bool,
 }
 
 /// How a root file system is made of trees.
@@ -76,18 +79,53 @@ impl IdMap {
         match self {
             Self::None => "host".to_owned(),
             Self::Same { .. } => "same".to_owned(),
-            Self::Ranges { uids, .. } => {
-                let parts = uids.iter().map(|extent| format!("{}x{}", extent.outside, extent.count));
-                parts.collect::<Vec<_>>().join(".")
+            Self::Ranges { uids, gids } => {
+                let (uids, gids) = (ranges(uids), ranges(gids));
+                // As a rule the groups have the ranges that the users have.
+                let both = if uids == gids { uids } else { format!("{uids}g{gids}") };
+                // A name of a directory has room for 255 bytes.
+                if both.len() > LONGEST { Digest::of(both.as_bytes()).hex() } else { both }
             }
-            Self::Single { uid, .. } => format!("{uid}"),
+            Self::Single { uid, gid } if uid == gid => format!("{uid}"),
+            Self::Single { uid, gid } => format!("{uid}g{gid}"),
         }
     }
+}
+
+/// The longest name of a map that is written out.
+const LONGEST: usize = 100;
+
+fn ranges(extents: &[Extent]) -> String {
+    let parts = extents.iter().map(|extent| format!("{}x{}", extent.outside, extent.count));
+    parts.collect::<Vec<_>>().join(".")
 }
 
 impl Ground {
     /// A name for directories that hold trees for this rung.
     pub(super) fn name(&self) -> String {
         format!("{}-{}", self.flavour.name(), self.map.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_map_has_another_name() {
+        let extent = |outside, count| Extent { inside: 0, outside, count };
+        let map = |uids: &[(u32, u32)], gids: &[(u32, u32)]| {
+            let extents =
+                |all: &[(u32, u32)]| all.iter().map(|(outside, count)| extent(*outside, *count)).collect();
+            IdMap::Ranges { uids: extents(uids), gids: extents(gids) }.name()
+        };
+        let (own, first, second) = ((1000, 1), (100_000, 65_536), (300_000, 65_536));
+        assert_eq!(map(&[own, first], &[own, first]), "1000x1.100000x65536");
+        assert_eq!(map(&[own, first], &[own, second]), "1000x1.100000x65536g1000x1.300000x65536");
+        let many: Vec<_> = (0..40).map(|number| (100_000 + number, 1)).collect();
+        assert!(map(&many, &many).len() < 200);
+        assert_ne!(map(&many, &many), map(&many, &many[1..]));
+        let single = |uid, gid| IdMap::Single { uid, gid }.name();
+        assert_eq!([single(1000, 1000), single(1000, 100)], ["1000", "1000g100"]);
     }
 }

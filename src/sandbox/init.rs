@@ -1,7 +1,11 @@
 //! The first process of a step: builds the root, starts the command, waits for it, and takes everything that it left
 //! running with it when it ends.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::Path,
+};
 
 use rustix::{
     process::{Pid, Signal, WaitOptions, getpid, kill_process, set_parent_process_death_signal, wait},
@@ -15,6 +19,8 @@ use super::{
     chroot,
     command::{self, NotStarted, Outputs},
     confinement::Confinement,
+    emulator::Opened,
+    fakeroot,
     fault::Fault,
     ground::{Ground, Proc},
     protocol,
@@ -38,6 +44,8 @@ pub(super) struct Step<'a> {
     pub(super) execution: &'a Execution,
     pub(super) places: Places<'a>,
     pub(super) confinement: &'a Confinement,
+    /// What runs its programs, where the processor does not.
+    pub(super) emulator: Option<&'a Opened>,
     /// Limits for all processes together, where they can be had.
     pub(super) cgroup: Option<&'a Cgroup>,
 }
@@ -62,13 +70,21 @@ fn run_command(step: &Step<'_>, outputs: &Outputs, mut reports: &File) -> Result
         Mode::Root | Mode::UserNamespace | Mode::SingleId => enter(step),
     }?;
     command::make_workdir(step.execution)?;
+    let (ours, theirs) = UnixStream::pair().map_err(Fault::of("make a socket"))?;
     let child = sys::fork(|| {
-        let not_started = command::start(step, outputs);
+        let not_started = command::start(step, outputs, &theirs);
         u8::from(protocol::send(&mut reports, &Report::NotStarted(not_started)).is_err())
     })
     .map_err(Fault::of("fork"))?;
+    drop(theirs);
+    // The kernel knows the emulator as long as somebody holds this, and the command cannot be trusted to.
+    let registration = match step.emulator {
+        Some(_) => fakeroot::receive(ours.as_fd()).map_err(Fault::of("hold on to the emulator"))?,
+        None => None,
+    };
     let status = wait_for(child)?;
     end_strays(step.ground);
+    drop(registration);
     points.remove();
     Ok(status)
 }
@@ -83,6 +99,11 @@ fn enter(step: &Step<'_>) -> Result<MountPoints, Fault> {
     rustix::system::sethostname(root::HOSTNAME.as_bytes()).map_err(Fault::of("set the host name"))?;
     if own_network {
         sys::loopback_up().map_err(Fault::of("switch the loopback interface on"))?;
+        if step.emulator.is_some() {
+            // In the user namespace with the emulator in it, root is nobody to this network. Where settings of the kernel
+            // cannot be written, the first ports are as far away as those of the host's network.
+            let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+        }
     }
     root::enter(step.ground, step.execution, &step.places)
 }

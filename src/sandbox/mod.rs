@@ -14,6 +14,8 @@
 //! This room does not know images, stages, build contexts or caches. `sys` is the only place of the program with
 //! `unsafe` code.
 
+mod architecture;
+mod binfmt;
 mod capabilities;
 mod capture;
 mod cgroup;
@@ -21,6 +23,7 @@ mod chroot;
 mod client;
 mod command;
 mod confinement;
+mod emulator;
 mod error;
 mod execution;
 mod fakeroot;
@@ -31,6 +34,7 @@ mod landlock;
 mod limits;
 mod mode;
 mod mounts;
+mod pages;
 mod probe;
 mod protocol;
 mod remedy;
@@ -40,12 +44,15 @@ mod supervisor;
 mod sys;
 mod tree;
 mod userns;
+mod watch;
 mod worker;
 
+pub use architecture::Architecture;
 pub use capture::Captured;
 pub use client::{Ran, Sandbox, Settings, WORKER};
+pub use emulator::Emulator;
 pub use error::SandboxError;
-pub use execution::{Execution, Exit, FileMount, Limits, Network, Root, RunMount, Stream, User};
+pub use execution::{Execution, Exit, FileContent, FileMount, Limits, Network, Root, RunMount, Stream, User};
 pub use fault::Fault;
 pub use mode::Mode;
 pub use probe::Examined;

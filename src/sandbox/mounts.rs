@@ -46,6 +46,11 @@ impl Detached {
         Ok(Self(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?))
     }
 
+    /// The mount itself: it is there as long as this is open.
+    pub(super) fn into_inner(self) -> OwnedFd {
+        self.0
+    }
+
     /// Puts it where it is to be seen.
     pub(super) fn attach(&self, target: impl AsRef<Path>) -> io::Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH

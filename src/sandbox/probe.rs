@@ -15,7 +15,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Mode,
+    Mode, binfmt,
     fault::Fault,
     ground::{Facts, Ground, IdMap, Layers, Proc},
     mounts::{Detached, INERT, Stage, Upper},
@@ -35,6 +35,8 @@ pub struct Examined {
     pub fault: Option<Fault>,
     /// What it lacks here though it can be used.
     pub notes: Vec<String>,
+    /// Why steps cannot have emulators of their own on it, if they cannot.
+    pub no_emulation: Option<Fault>,
 }
 
 impl Examined {
@@ -51,14 +53,13 @@ pub(super) fn examine(hello: &Hello) -> Welcome {
         if hello.mode.is_some_and(|forced| forced != mode) {
             continue;
         }
-        let (fault, notes) = match try_mode(mode, &hello.scratch) {
-            Ok((ground, notes)) => {
+        welcome.examined.push(match try_mode(mode, &hello.scratch) {
+            Ok((ground, Found { notes, no_emulation, .. })) => {
                 welcome.ground.get_or_insert(ground);
-                (None, notes)
+                Examined { mode, fault: None, notes, no_emulation }
             }
-            Err(fault) => (Some(fault), Vec::new()),
-        };
-        welcome.examined.push(Examined { mode, fault, notes });
+            Err(fault) => Examined { mode, fault: Some(fault), notes: Vec::new(), no_emulation: None },
+        });
         if welcome.ground.is_some() && !hello.examine {
             break;
         }
@@ -74,7 +75,7 @@ pub(super) fn disappoint(welcome: &mut Welcome, fault: Fault) {
     }
 }
 
-fn try_mode(mode: Mode, scratch: &Path) -> Result<(Ground, Vec<String>), Fault> {
+fn try_mode(mode: Mode, scratch: &Path) -> Result<(Ground, Found), Fault> {
     let map = match mode {
         Mode::Root | Mode::Chroot => {
             let uid = geteuid().as_raw();
@@ -90,12 +91,14 @@ fn try_mode(mode: Mode, scratch: &Path) -> Result<(Ground, Vec<String>), Fault> 
         Mode::Chroot => try_chroot(),
         _ => {
             userns::enter(&map)?;
-            try_namespaces(scratch, mode)
+            // In a process of its own, which still has a `/proc` that knows it.
+            let no_emulation = in_child(binfmt::try_out).err();
+            try_namespaces(scratch, mode, no_emulation)
         }
     })?;
     let owners = if mode == Mode::SingleId { Owners::Recorded } else { Owners::Real };
     let ground = Ground { mode, flavour: Flavour { marks: found.marks, owners }, map, facts: found.facts };
-    Ok((ground, found.notes))
+    Ok((ground, found))
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,6 +106,7 @@ struct Found {
     facts: Facts,
     marks: Marks,
     notes: Vec<String>,
+    no_emulation: Option<Fault>,
 }
 
 /// Tries something in a process that then ends.
@@ -128,7 +132,7 @@ fn reap(child: Pid) {
     while let Err(rustix::io::Errno::INTR) = waitpid(Some(child), WaitOptions::empty()) {}
 }
 
-fn try_namespaces(scratch: &Path, mode: Mode) -> Result<Found, Fault> {
+fn try_namespaces(scratch: &Path, mode: Mode, no_emulation: Option<Fault>) -> Result<Found, Fault> {
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWPID;
     sys::unshare(flags).map_err(Fault::of("make namespaces"))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -164,7 +168,8 @@ fn try_namespaces(scratch: &Path, mode: Mode) -> Result<Found, Fault> {
         Proc::Shared => notes.push("commands see the processes of this container in /proc".to_owned()),
         Proc::Absent => notes.push("commands have no /proc".to_owned()),
     }
-    Ok(Found { facts: Facts { layers, proc, network }, marks, notes })
+    let facts = Facts { layers, proc, network, emulation: no_emulation.is_none() && proc != Proc::Absent };
+    Ok(Found { facts, marks, notes, no_emulation })
 }
 
 /// Tries overlayfs with what commands do to it: a mount alone proves nothing, since removing what is below may fail later.
@@ -193,9 +198,10 @@ fn try_overlay(directory: &Probing, stage: &mut Stage, marks: Marks) -> Result<(
 
 fn try_chroot() -> Result<Found, Fault> {
     chroot("/").map_err(Fault::of("chroot"))?;
-    let facts = Facts { layers: Layers::Copied, proc: Proc::Absent, network: false };
+    let facts = Facts { layers: Layers::Copied, proc: Proc::Absent, network: false, emulation: false };
     let notes = vec!["commands have no /proc, and no mounts of their own".to_owned()];
-    Ok(Found { facts, marks: Marks::User, notes })
+    let no_emulation = Some(Fault::new("", "it has no user namespaces"));
+    Ok(Found { facts, marks: Marks::User, notes, no_emulation })
 }
 
 /// A directory for a trial.

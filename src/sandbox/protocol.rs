@@ -14,7 +14,9 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Captured, Execution, Exit, Mode, fault::Fault, ground::Ground, probe::Examined, tree::Flavour};
+use super::{
+    Captured, Emulator, Execution, Exit, Mode, fault::Fault, ground::Ground, probe::Examined, tree::Flavour,
+};
 use crate::layer::Entry;
 
 /// The first message to a worker.
@@ -55,6 +57,11 @@ pub(super) struct Unpack {
     pub(super) dir: PathBuf,
     pub(super) lowers: Vec<PathBuf>,
     pub(super) flavour: Flavour,
+}
+
+/// The emulator that a command is given on a ground: its file then comes before the job's locks.
+pub(super) fn emulator<'a>(execution: &'a Execution, ground: &Ground) -> Option<&'a Emulator> {
+    execution.emulator.as_ref().filter(|_| ground.facts.emulation)
 }
 
 /// What comes back.
@@ -125,24 +132,37 @@ pub(super) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<O
     postcard::from_bytes(&bytes).map(Some).map_err(io::Error::other)
 }
 
-/// What a job is given: its socket, and where the command's standard output and standard error go.
-pub(super) const DESCRIPTORS: usize = 3;
+/// What a job is given: file descriptors.
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    /// The socket to the program.
+    pub(super) socket: OwnedFd,
+    /// Where the command's standard output goes.
+    pub(super) out: OwnedFd,
+    /// Where the command's standard error goes.
+    pub(super) err: OwnedFd,
+    /// What is only to be kept open.
+    pub(super) locks: Vec<OwnedFd>,
+}
 
-/// Hands a job's file descriptors to the worker.
-pub(super) fn send_descriptors(
-    socket: impl AsFd,
-    descriptors: [BorrowedFd<'_>; DESCRIPTORS],
-) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+/// The most locks of a job.
+pub(super) const LOCKS: usize = 64;
+const MOST: usize = 3 + LOCKS;
+
+/// Hands a job's file descriptors to the worker: those of [`Descriptors`] in their order.
+pub(super) fn send_descriptors(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     rustix::net::sendmsg(socket, &[IoSlice::new(b"j")], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
 /// Waits for a job's file descriptors; `None` if the program has ended.
-pub(super) fn receive_descriptors(socket: impl AsFd) -> io::Result<Option<[OwnedFd; DESCRIPTORS]>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+pub(super) fn receive_descriptors(socket: impl AsFd) -> io::Result<Option<Descriptors>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let got = rustix::net::recvmsg(
@@ -154,13 +174,18 @@ pub(super) fn receive_descriptors(socket: impl AsFd) -> io::Result<Option<[Owned
     if got.bytes == 0 {
         return Ok(None);
     }
-    let mut descriptors = Vec::with_capacity(DESCRIPTORS);
+    let mut descriptors = Vec::with_capacity(MOST);
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             descriptors.extend(rights);
         }
     }
-    descriptors.try_into().map(Some).map_err(|_| io::ErrorKind::InvalidData.into())
+    let mut descriptors = descriptors.into_iter();
+    let (Some(socket), Some(out), Some(err)) = (descriptors.next(), descriptors.next(), descriptors.next())
+    else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    Ok(Some(Descriptors { socket, out, err, locks: descriptors.collect() }))
 }
 
 /// Bytes as bytes: a sequence would be written and read one by one.

@@ -253,7 +253,9 @@ pub(super) fn within(root: &Path, path: &str) -> Result<PathBuf, Fault> {
 fn prepare_file(file: &FileMount, ground: &Ground, stage: &mut Stage) -> Result<Waiting, Fault> {
     let action = || format!("make {}", file.target);
     let path = stage.file();
-    fs::write(&path, &file.content).map_err(Fault::of(action()))?;
+    fs::File::create(&path)
+        .and_then(|mut made| file.content.write_to(&mut made))
+        .map_err(Fault::of(action()))?;
     if ground.mode != Mode::SingleId && (file.uid, file.gid) != (0, 0) {
         chown(&path, Some(file.uid), Some(file.gid)).map_err(Fault::of(action()))?;
     }

@@ -1,53 +1,47 @@
-//! One for each job, outside of the step's namespaces: starts init, watches the clock and the program's socket, captures
-//! what the command changed, and clears up.
+//! One for each job, outside of the step's namespaces: makes what the step stands on, captures what the command changed,
+//! and clears up.
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::OwnedFd,
         unix::{
             fs::{MetadataExt, PermissionsExt, chown},
             net::UnixStream,
         },
     },
     path::{Path, PathBuf},
-    time::{Duration, Instant, UNIX_EPOCH},
-};
-
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, set_child_subreaper, waitpid},
-    thread::UnshareFlags,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use super::{
-    Captured, Execution, Exit, Mode, Network, User,
+    Captured, Execution, Exit, Mode, Network,
     cgroup::Cgroup,
     chroot::Furniture,
-    command::{NotStarted, Outputs, say},
+    command::Outputs,
     confinement::Confinement,
-    fakeroot::{self, Notifier},
+    emulator::Opened,
     fault::Fault,
-    ground::{Ground, Layers, Proc},
-    init::{self, Report, Step},
+    ground::{Ground, Layers},
+    init::Step,
     limits,
     mounts::MOST_LOWERS,
-    protocol::{self, DESCRIPTORS, Done, Job, Reply},
+    protocol::{self, Descriptors, Done, Job, Reply},
     root::{self, Places},
-    sys,
-    tree::{self, BareOwners, CaptureOptions, Owners, OwnersByPath, Snapshot},
+    tree::{self, CaptureOptions, OwnersByPath, Snapshot},
+    watch::{Watched, watch},
 };
 use crate::oci::Hasher;
 
 /// Does one job: the life of a process that the worker forked.
-pub(super) fn serve(ground: &Ground, scratch: &Path, [socket, out, err]: [OwnedFd; DESCRIPTORS]) -> u8 {
+pub(super) fn serve(ground: &Ground, scratch: &Path, descriptors: Descriptors) -> u8 {
+    let Descriptors { socket, out, err, locks } = descriptors;
     let mut socket = UnixStream::from(socket);
     let Ok(Some(job)) = protocol::receive::<Job>(&mut socket) else { return 1 };
     let result = match job {
         Job::Run(execution) => {
-            return run(ground, scratch, &execution, Outputs { out, err, calls: None }, socket);
+            return run((ground, scratch), &execution, Outputs { out, err, calls: None }, locks, socket);
         }
         Job::Remove(path) => tree::remove(&path).map(|()| Vec::new()),
         Job::Unpack(job) => tree::unpack(&job.entries, &job.dir, &job.lowers, job.flavour),
@@ -57,17 +51,21 @@ pub(super) fn serve(ground: &Ground, scratch: &Path, [socket, out, err]: [OwnedF
 }
 
 fn run(
-    ground: &Ground,
-    scratch: &Path,
+    (ground, scratch): (&Ground, &Path),
     execution: &Execution,
     outputs: Outputs,
+    mut locks: Vec<OwnedFd>,
     mut socket: UnixStream,
 ) -> u8 {
+    let emulator = protocol::emulator(execution, ground).filter(|_| !locks.is_empty());
+    let emulator = emulator.map(|known| Opened { architecture: known.architecture, file: locks.remove(0) });
     let (work, _lock) = match work_directory(scratch) {
         Ok(made) => made,
         Err(fault) => return u8::from(protocol::send(&mut socket, &Reply::Done(Err(fault))).is_err()),
     };
-    let result = run_step((ground, scratch), execution, outputs, &mut socket, &work);
+    let result = run_step((ground, scratch), execution, (outputs, emulator), &mut socket, &work);
+    // No process of the step is left; to clear up, they are not needed.
+    drop(locks);
     if !matches!(&result, Ok(Done { exit: Exit::Code(0), .. })) {
         // Out of the way at once; the program need not wait until all of it is gone.
         let _ = fs::rename(&execution.root.upper, work.join("upper"));
@@ -122,7 +120,7 @@ fn work_directory(scratch: &Path) -> Result<(PathBuf, File), Fault> {
 fn run_step(
     (ground, scratch): (&Ground, &Path),
     execution: &Execution,
-    outputs: Outputs,
+    (outputs, emulator): (Outputs, Option<Opened>),
     socket: &mut UnixStream,
     work: &Path,
 ) -> Result<Done, Fault> {
@@ -138,15 +136,15 @@ fn run_step(
         warnings.extend(limits::without_cgroup(&execution.limits, &fault));
         None
     });
-    let step = Step { ground, execution, places, confinement: &confinement, cgroup: cgroup.as_ref() };
-    let (mut exit, bare_owners) = watch(&step, outputs, socket)?;
+    let (emulator, cgroup_of_all) = (emulator.as_ref(), cgroup.as_ref());
+    let step = Step { ground, execution, places, confinement: &confinement, emulator, cgroup: cgroup_of_all };
+    let Watched { mut exit, owners: bare_owners, init: _init } = watch(&step, outputs, socket)?;
     // A command may end with a status of its own when the kernel ended a program of it: `make` and `cargo` do.
     if matches!(exit, Exit::Signal(_) | Exit::Code(1..))
         && cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory)
     {
         exit = Exit::OutOfMemory;
     }
-    drop(cgroup);
     protocol::send(socket, &Reply::Ended).map_err(Fault::of("tell that the command has ended"))?;
     let mut captured = None;
     if exit == Exit::Code(0) {
@@ -161,7 +159,8 @@ fn run_step(
             }
         }
         captured = Some(capture(ground, execution, &bare_owners)?);
-        if upper != execution.root.upper {
+        // With times set back in what was captured, the copy is not what the next step is to see.
+        if upper != execution.root.upper && execution.latest_mtime.is_none() {
             // Where it cannot be kept, the next step makes it anew.
             let _ = furniture.take().map_or(Ok(()), Furniture::restore).map(|()| {
                 let trees = [&lowers[..], std::slice::from_ref(&execution.root.upper)].concat();
@@ -247,173 +246,4 @@ fn capture(ground: &Ground, execution: &Execution, bare_owners: &OwnersByPath) -
     };
     tree::capture(&execution.root.upper, &execution.root.lower, ground.flavour, &options, &mut out)
         .map_err(Fault::from_error)
-}
-
-/// Starts init and waits until it has ended, by itself or by force. Tells too who owns what can have no attributes.
-fn watch(step: &Step<'_>, mut outputs: Outputs, socket: &UnixStream) -> Result<(Exit, BareOwners), Fault> {
-    let own_pids = step.ground.facts.proc == Proc::Own;
-    let (from, to) = pipe_with(PipeFlags::CLOEXEC).map_err(Fault::of("make a pipe"))?;
-    let (mut from, to) = (File::from(from), File::from(to));
-    if own_pids {
-        sys::unshare(UnshareFlags::NEWPID).map_err(Fault::of("make a pid namespace"))?;
-    } else {
-        set_child_subreaper(Some(rustix::process::getpid())).map_err(Fault::of("adopt stray processes"))?;
-    }
-    let mut calls = Calls::None;
-    if step.ground.flavour.owners == Owners::Recorded {
-        let (ours, theirs) = UnixStream::pair().map_err(Fault::of("make a socket"))?;
-        (calls, outputs.calls) = (Calls::Expected(ours), Some(theirs));
-    }
-    let init = sys::fork(|| init::run(step, &outputs, &to)).map_err(Fault::of("fork"))?;
-    drop(to);
-    let Outputs { err, .. } = outputs;
-
-    let deadline = step.execution.limits.timeout.map(|timeout| Instant::now() + timeout);
-    let mut said = Vec::new();
-    let ending = follow(&mut from, socket, deadline, &mut said, (&mut calls, &step.execution.user));
-    if !matches!(ending, Ok(Ending::Init)) {
-        let _ = kill_process(init, Signal::KILL);
-    }
-    let status = reap(init)?;
-    if !own_pids {
-        init::end_descendants();
-    }
-    match ending? {
-        Ending::Cancelled => Err(Fault::new("", "the step was cancelled")),
-        Ending::TimedOut => Ok((Exit::TimedOut, BareOwners::new())),
-        Ending::Init => Ok((outcome(&mut said, status, &err)?, calls.into_owners())),
-    }
-}
-
-/// The command's system calls that are answered here.
-enum Calls {
-    None,
-    /// The descriptor on which they arrive is yet to come.
-    Expected(UnixStream),
-    Arriving(Box<Notifier>),
-    /// Nobody is left to call.
-    Ended(BareOwners),
-}
-
-impl Calls {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::None | Self::Ended(_) => None,
-            Self::Expected(socket) => Some(socket.as_fd()),
-            Self::Arriving(notifier) => Some(notifier.fd()),
-        }
-    }
-
-    fn handle(&mut self, events: PollFlags, user: &User) {
-        match self {
-            Self::None | Self::Ended(_) => {}
-            Self::Expected(socket) => {
-                *self = match fakeroot::receive(socket.as_fd()) {
-                    Ok(Some(listener)) => Self::Arriving(Box::new(Notifier::new(listener, user))),
-                    // It was not started, and says so elsewhere.
-                    Ok(None) | Err(_) => Self::None,
-                };
-            }
-            Self::Arriving(notifier) => {
-                if !events.contains(PollFlags::IN) || notifier.handle().is_err() {
-                    *self = Self::Ended(std::mem::replace(self, Self::None).into_owners());
-                }
-            }
-        }
-    }
-
-    fn into_owners(self) -> BareOwners {
-        match self {
-            Self::None | Self::Expected(_) => BareOwners::new(),
-            Self::Arriving(notifier) => notifier.into_owners(),
-            Self::Ended(owners) => owners,
-        }
-    }
-}
-
-/// Why the wait for init is over.
-enum Ending {
-    Init,
-    Cancelled,
-    TimedOut,
-}
-
-/// Gathers what init says until it has ended, the program lets go of the socket, or time is up.
-fn follow(
-    from: &mut File,
-    socket: &UnixStream,
-    deadline: Option<Instant>,
-    said: &mut Vec<u8>,
-    (calls, user): (&mut Calls, &User),
-) -> Result<Ending, Fault> {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Ok(Ending::TimedOut);
-        }
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let from_fd = from.as_fd();
-        let mut polled =
-            vec![PollFd::new(&from_fd, PollFlags::IN), PollFd::new(socket, PollFlags::IN | PollFlags::RDHUP)];
-        polled.extend(calls.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        match poll(&mut polled, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Fault::of("wait for the command")(error)),
-        }
-        let events: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
-        // The program says nothing while a command runs: this is its end.
-        if !events[1].is_empty() {
-            return Ok(Ending::Cancelled);
-        }
-        if let Some(events) = events.get(2).filter(|events| !events.is_empty()) {
-            calls.handle(*events, user);
-        }
-        if !events[0].is_empty() {
-            let mut bytes = [0; 4096];
-            match from.read(&mut bytes) {
-                Ok(0) => return Ok(Ending::Init),
-                Ok(count) => said.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::of("hear from the command")(error)),
-            }
-        }
-    }
-}
-
-fn reap(init: Pid) -> Result<WaitStatus, Fault> {
-    loop {
-        match waitpid(Some(init), WaitOptions::empty()) {
-            Ok(Some((_, status))) => return Ok(status),
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Fault::of("wait for the step")(error)),
-        }
-    }
-}
-
-fn outcome(said: &mut Vec<u8>, init: WaitStatus, err: &OwnedFd) -> Result<Exit, Fault> {
-    let mut exit = None;
-    while let Some(report) = protocol::decode::<Report>(said).map_err(Fault::of("hear from the command"))? {
-        match report {
-            Report::NotStarted(NotStarted::Fault(fault)) => return Err(fault),
-            Report::NotStarted(NotStarted::Status(status, text)) => {
-                say(err.as_fd(), &text);
-                return Ok(Exit::Code(status));
-            }
-            Report::Ended(status) => exit = Some(exit_of(status)),
-        }
-    }
-    match (exit, init.terminating_signal()) {
-        (Some(exit), _) => Ok(exit),
-        // Somebody outside killed the whole step.
-        (None, Some(signal)) => Ok(Exit::Signal(signal)),
-        (None, None) => Err(Fault::new("run the step", "its first process ended without a word")),
-    }
-}
-
-/// A status as `wait` has it (wait(2)): the lowest seven bits are the signal, the next byte is the code.
-fn exit_of(status: i32) -> Exit {
-    match status & 0x7f {
-        0 => Exit::Code(status >> 8 & 0xff),
-        signal => Exit::Signal(signal),
-    }
 }

@@ -27,9 +27,13 @@ use super::{
 pub(super) fn range() -> Result<IdMap, Fault> {
     let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::SETFCAP;
     let own = capabilities(None).map_err(Fault::of("look at the capabilities"))?;
-    let (uids, gids) = (read_map("/proc/self/uid_map")?, read_map("/proc/self/gid_map")?);
-    if own.effective.contains(needed) && spacious(&uids) && spacious(&gids) {
-        return Ok(IdMap::Same { uids: same(&uids), gids: same(&gids) });
+    let unchanged = unchanged()?;
+    if let IdMap::Same { uids, gids } = &unchanged
+        && own.effective.contains(needed)
+        && spacious(uids)
+        && spacious(gids)
+    {
+        return Ok(unchanged);
     }
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
     let name = user_name(uid);
@@ -51,6 +55,12 @@ pub(super) fn range() -> Result<IdMap, Fault> {
         find(program).ok_or_else(|| Fault::new("", format!("there is no {program}")))?;
     }
     Ok(map)
+}
+
+/// The map with the ids that there are here.
+pub(super) fn unchanged() -> Result<IdMap, Fault> {
+    let (uids, gids) = (read_map("/proc/self/uid_map")?, read_map("/proc/self/gid_map")?);
+    Ok(IdMap::Same { uids: same(&uids), gids: same(&gids) })
 }
 
 /// The map with this user alone.

@@ -1,11 +1,7 @@
 //! The process that all steps are forked from: it has one thread and little memory, so that forks are cheap and safe, and
 //! stands in the user namespace, if the rung has one.
 
-use std::{
-    io,
-    os::{fd::OwnedFd, unix::net::UnixStream},
-    process::ExitCode,
-};
+use std::{io, os::unix::net::UnixStream, process::ExitCode};
 
 use rustix::{
     fs::{Mode as FileMode, OFlags},
@@ -16,8 +12,8 @@ use rustix::{
 use super::{
     confinement,
     ground::Ground,
-    probe,
-    protocol::{self, Hello, Welcome},
+    pages, probe,
+    protocol::{self, Descriptors, Hello, Welcome},
     supervisor, sys, userns,
 };
 
@@ -32,6 +28,7 @@ pub fn work() -> ExitCode {
 
 fn serve() -> io::Result<()> {
     sys::close_from(3);
+    pages::keep_small();
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin(), 3)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, FileMode::empty())?;
     dup2_stdin(null)?;
@@ -74,7 +71,7 @@ fn start(
     ground: &Ground,
     hello: &Hello,
     socket: &mut Option<UnixStream>,
-    descriptors: [OwnedFd; protocol::DESCRIPTORS],
+    descriptors: Descriptors,
 ) -> io::Result<()> {
     sys::fork(|| {
         // The child's copy of it: the worker's end is to be seen when the worker ends.

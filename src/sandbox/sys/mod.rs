@@ -7,5 +7,6 @@ mod process;
 pub(super) mod seccomp;
 
 pub(super) use process::{
-    close_from, exec, fork, kill_all_others, loopback_up, reset_signals, set_mount_attributes, unshare,
+    close_from, exec, fork, kill_all_others, loopback_up, of_32_bits, reset_signals, set_mount_attributes,
+    unshare,
 };

@@ -70,6 +70,17 @@ pub(in crate::sandbox) fn kill_all_others() -> io::Result<()> {
     if unsafe { libc::kill(-1, libc::SIGKILL) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Makes the machine look like one of 32 bits to this process and what it becomes (personality(2)).
+pub(in crate::sandbox) fn of_32_bits() -> io::Result<()> {
+    /// `PER_LINUX32` of `linux/personality.h`.
+    const PER_LINUX32: libc::c_ulong = 8;
+    // SAFETY: takes a number, and changes only what the kernel tells of the machine.
+    match unsafe { libc::personality(PER_LINUX32) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Moves this process into new namespaces.
 pub(in crate::sandbox) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: the flags that this program uses leave the table of file descriptors shared as it is.

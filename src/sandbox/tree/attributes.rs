@@ -149,6 +149,8 @@ fn tolerate(
         Err(Errno::PERM | Errno::ACCESS) => "the sandbox may not set it",
         Err(Errno::NOTSUP) => "the file system does not have it",
         Err(Errno::INVAL) => "the kernel refuses its value",
+        // Many have a block of 4 KiB for all of a file's. A full disk is told by what is written next.
+        Err(Errno::NOSPC | Errno::TOOBIG) => "the file system has no room for it",
         Err(error) => return Err(Failed::Errno("set an attribute of", error)),
     };
     warnings.left_out(format!("the attribute {} of", String::from_utf8_lossy(name)), shown, why);

@@ -13,7 +13,7 @@ use std::{
     vec,
 };
 
-use rustix::fs::{XattrFlags, major, minor};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, major, minor};
 
 use super::{
     super::Captured,
@@ -39,7 +39,7 @@ const MANY_HOLES: u64 = 256 << 20;
 /// How to capture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CaptureOptions<'a> {
-    /// Later times become this one, in seconds since the epoch.
+    /// Later times become this one, in seconds since the epoch; in the tree too, which is to be what the tar says.
     pub latest_mtime: Option<i64>,
     /// Where owners are recorded: who owns what is new and has no record.
     pub default_owner: (u32, u32),
@@ -179,6 +179,10 @@ impl Walk<'_> {
             }
             below = old.map_or(below, |old| old.below);
         }
+        if let Some(latest) = self.options.latest_mtime.filter(|latest| *latest < metadata.mtime()) {
+            set_time(&file, latest)?;
+            metadata = look()?;
+        }
         let kind = kind(&file, &metadata)?;
         // `st_blocks` counts 512 bytes, whatever the file system does.
         if metadata.is_file() && metadata.size().saturating_sub(metadata.blocks() * 512) > MANY_HOLES {
@@ -187,14 +191,13 @@ impl Walk<'_> {
                 metadata.size() / 1_000_000
             ));
         }
-        let mtime = metadata.mtime();
         self.entries.push(Entry {
             path: path.clone(),
             kind,
             mode: metadata.mode() & 0o7777,
             uid: owner.0.into(),
             gid: owner.1.into(),
-            mtime: self.options.latest_mtime.map_or(mtime, |latest| mtime.min(latest)),
+            mtime: metadata.mtime(),
             xattrs: image_xattrs(xattrs, self.flavour),
         });
         if !metadata.is_dir() {
@@ -271,6 +274,13 @@ fn record_owner(file: &Path, (uid, gid): (u32, u32)) -> Result<(), TreeError> {
     let value = format!("{uid}:{gid}");
     rustix::fs::lsetxattr(file, OWNER, value.as_bytes(), XattrFlags::empty())
         .map_err(TreeError::io("record the owner of", file))
+}
+
+fn set_time(file: &Path, seconds: i64) -> Result<(), TreeError> {
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(TreeError::io("set the time of", file))
 }
 
 /// A file in which zeros are holes: a file that is nearly all holes is not to fill the disk as a layer.

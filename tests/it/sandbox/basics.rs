@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use imgbuild::sandbox::{Exit, FileMount, Network, RunMount, User};
+use imgbuild::sandbox::{Exit, FileContent, FileMount, Network, RunMount, User};
 
 use super::ground::Ground;
 
@@ -41,14 +41,14 @@ async fn nothing_changes_without_a_reason() {
     let mut step = ground.shell("echo x > /var/cache/x; cat /etc/resolv.conf /run/secrets/s; test -d /mnt/t");
     step.files.push(FileMount {
         target: "/etc/resolv.conf".into(),
-        content: b"nameserver 192.0.2.1\n".into(),
+        content: FileContent::Bytes(b"nameserver 192.0.2.1\n".into()),
         mode: 0o644,
         uid: 0,
         gid: 0,
     });
     step.files.push(FileMount {
         target: "/run/secrets/s".into(),
-        content: b"hidden\n".into(),
+        content: FileContent::Bytes(b"hidden\n".into()),
         mode: 0o400,
         uid: 0,
         gid: 0,
@@ -71,7 +71,7 @@ async fn mount_points_behind_links_are_taken_away() {
     let mut step = ground.shell("cat /link/s /etc/resolv.conf; test ! -e /../../outside");
     let file = |target: &str| FileMount {
         target: target.into(),
-        content: target.as_bytes().into(),
+        content: FileContent::Bytes(target.as_bytes().into()),
         mode: 0o644,
         uid: 0,
         gid: 0,

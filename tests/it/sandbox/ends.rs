@@ -1,6 +1,6 @@
 //! How commands end, and what is left of them.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use imgbuild::sandbox::{Exit, Limits, RunMount};
 
@@ -39,7 +39,7 @@ async fn what_cannot_be_executed_is_said() {
         ("/bin/missing", 127, "is not in the image"),
         ("/etc/passwd", 126, "is not executable"),
         ("text", 126, "is neither a program nor does it begin with #!"),
-        ("script", 127, "needs an interpreter"),
+        ("script", 127, "needs the interpreter /nowhere, which the image does not have"),
     ] {
         let outcome = ground.run(&ground.command(&[argv])).await;
         assert_eq!(outcome.ran.exit, Exit::Code(status), "{argv}");
@@ -51,7 +51,7 @@ async fn what_cannot_be_executed_is_said() {
     let error = ground.try_run(&ground.command(&["foreign"])).await.err().unwrap().to_string();
     assert_eq!(
         error,
-        "failed to run foreign: it is built for another platform (ELF machine 247), and this host has no emulator for it"
+        "failed to run foreign: it is built for another platform (ELF machine 247), and nothing here runs its programs"
     );
 }
 
@@ -181,4 +181,47 @@ async fn a_dead_worker_is_an_error_and_not_a_hang() {
     assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     let error = ground.try_run(&ground.shell("true")).await.err().unwrap();
     assert_eq!(error.to_string(), "the sandbox ended unexpectedly: it was killed, or memory ran out");
+}
+
+/// The processes besides this one that have the file open.
+fn holders(file: &Path) -> usize {
+    let own = std::process::id();
+    let others = fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+        let number = entry.file_name().to_string_lossy().parse::<u32>();
+        number.is_ok_and(|number| number != own)
+    });
+    let holds = |entry: &fs::DirEntry| {
+        let mut descriptors = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+        descriptors.any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|target| target == file))
+    };
+    others.filter(holds).count()
+}
+
+#[tokio::test]
+async fn locks_are_held_as_long_as_the_command_lives() {
+    let ground = Ground::new(None).await;
+    let path = ground.path().join("lock");
+    let lock = Arc::new(fs::File::create(&path).unwrap());
+    lock.try_lock().unwrap();
+    let mut step = ground.shell("ls /proc/$$/fd; echo up; while ! test -e /shared/go; do sleep 0.01; done");
+    let shared = ground.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    step.mounts.push(RunMount::Bind { target: "/shared".into(), source: shared.clone(), read_only: false });
+    step.locks.push(lock);
+    let (mut out, mut held) = (String::new(), 0);
+    let ran = ground.sandbox.run(&step, |_, bytes| {
+        out.push_str(&String::from_utf8_lossy(bytes));
+        if out.ends_with("up\n") {
+            held = holders(&path);
+            fs::write(shared.join("go"), "").unwrap();
+        }
+    });
+    assert_eq!(ran.await.unwrap().exit, Exit::Code(0));
+    // The command has its three streams and no more.
+    assert_eq!(out, "0\n1\n2\nup\n");
+    // The supervisor and init; and what other tests start, until it becomes a program of its own.
+    assert!(held >= 2, "{held}");
+    while holders(&path) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

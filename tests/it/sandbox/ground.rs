@@ -88,6 +88,7 @@ impl Ground {
             argv: argv.iter().map(|&argument| argument.to_owned()).collect(),
             env: vec![("PATH".into(), "/bin".into())],
             workdir: "/".into(),
+            emulator: None,
             user: User::default(),
             root: Root { lower: vec![self.base.clone()], upper: self.path().join(format!("upper-{number}")) },
             mounts: Vec::new(),
@@ -96,7 +97,9 @@ impl Ground {
             privileged: false,
             limits: Limits::default(),
             latest_mtime: None,
+            of_32_bits: false,
             changes: self.path().join(format!("changes-{number}.tar")),
+            locks: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod basics;
 mod cost;
+pub(crate) mod emulation;
 mod ends;
 mod fakeroot;
 mod ground;

@@ -2,7 +2,7 @@
 
 use imgbuild::{
     error::Explain,
-    sandbox::{Exit, FileMount, Mode, RunMount, Sandbox, User},
+    sandbox::{Exit, FileContent, FileMount, Mode, RunMount, Sandbox, User},
 };
 
 use super::ground::{Ground, NOBODY, settings, user_with_ranges};
@@ -64,7 +64,7 @@ async fn chroot_alone_keeps_the_meaning() {
     );
     let file = |target: &str, content: &str| FileMount {
         target: target.into(),
-        content: content.as_bytes().into(),
+        content: FileContent::Bytes(content.as_bytes().into()),
         mode: 0o600,
         uid: 0,
         gid: 0,
@@ -92,7 +92,7 @@ async fn without_mounts_links_lead_nowhere_and_secrets_stay_nowhere() {
     std::os::unix::fs::symlink(&outside, cache.join("link")).unwrap();
     let file = |target: &str| FileMount {
         target: target.into(),
-        content: b"hidden\n".to_vec(),
+        content: FileContent::Bytes(b"hidden\n".to_vec()),
         mode: 0o600,
         uid: 0,
         gid: 0,

@@ -1,6 +1,6 @@
 //! Owners, attributes and times: of directories that a layer does not tell of, and where a file cannot have them.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt};
 
 use super::*;
 
@@ -93,6 +93,11 @@ fn recorded_owners_come_from_the_record_the_lower_file_or_the_step() {
         let (found, warnings) = entries(&upper, &lowers, SINGLE, &options).unwrap();
         assert!(warnings.is_empty());
         assert!(found.iter().all(|entry| entry.mtime <= 9 && entry.xattrs.is_empty()));
+        // The tree is what the tar says: the next step stands on it.
+        let times = found
+            .iter()
+            .map(|entry| fs::symlink_metadata(upper.join(entry.path.to_string())).unwrap().mtime());
+        assert!(times.into_iter().all(|time| time <= 9));
         let owners: Vec<(String, u64, u64)> =
             found.iter().map(|entry| (entry.path.to_string(), entry.uid, entry.gid)).collect();
         let expected = [

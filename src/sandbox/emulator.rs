@@ -1,0 +1,112 @@
+//! Emulators: programs that run the programs of another platform.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Architecture,
+    architecture::{memory_file, program_for},
+    fault::Fault,
+};
+
+/// A program that runs the programs of another platform (QEMU's user mode, or what is called as it is).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Emulator {
+    /// Whose programs it runs.
+    pub architecture: Architecture,
+    /// The file of the host: a program that needs no others (statically linked). It need not be executable.
+    pub path: PathBuf,
+}
+
+/// The largest emulator: those of distributions take some ten megabytes.
+const LARGEST: u64 = 256 << 20;
+
+/// An emulator that was read while the host's files were in sight.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) architecture: Architecture,
+    pub(super) file: OwnedFd,
+}
+
+impl Emulator {
+    /// Reads it into memory, for where it lies files may not be executable, and a step that is root could write to what
+    /// its programs are run by.
+    pub(super) fn open(&self) -> Result<Opened, Fault> {
+        let open = || memory_file("emulator", &self.read()?);
+        let file = open().map_err(Fault::of(format!("read the emulator {}", self.path.display())))?;
+        Ok(Opened { architecture: self.architecture, file })
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(&self.path)?.take(LARGEST).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether it is a program that can be used in any root file system. Blocks.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> io::Result<()> {
+        fit(&self.read()?).map_err(io::Error::other)
+    }
+
+    /// The first line of what it says of its version. Blocks.
+    pub fn version(&self) -> Option<String> {
+        let program = self.open().ok()?.file;
+        let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+        let output = command.arg("--version").env_clear().stdin(Stdio::null()).output().ok()?;
+        let line =
+            String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned();
+        (output.status.success() && !line.is_empty()).then_some(line)
+    }
+}
+
+/// What keeps a file from being an emulator for all root file systems.
+fn fit(file: &[u8]) -> Result<(), String> {
+    let host = Architecture::host().map_or("this host", Architecture::name);
+    match program_for(file) {
+        None => Err("it is no program".to_owned()),
+        Some(other) if other != host => Err(format!("it is a program for {other}, and this host is {host}")),
+        Some(_) if asks_for_a_loader(file).unwrap_or(true) => {
+            Err("it is not statically linked, so that it needs libraries that images do not have".to_owned())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether a program of this host's has a segment that names its loader (ELF specification, `PT_INTERP`); `None` if it
+/// is cut off.
+fn asks_for_a_loader(file: &[u8]) -> Option<bool> {
+    const LOADER: [u8; 4] = 3_u32.to_ne_bytes();
+    let half = |at: usize| Some(usize::from(u16::from_ne_bytes(file.get(at..at + 2)?.try_into().ok()?)));
+    // Where the table is, and the size and number of its entries.
+    let (table, size, number) = match file.get(4)? {
+        2 => (u64::from_ne_bytes(file.get(32..40)?.try_into().ok()?), half(54)?, half(56)?),
+        _ => (u32::from_ne_bytes(file.get(28..32)?.try_into().ok()?).into(), half(42)?, half(44)?),
+    };
+    let table = file.get(usize::try_from(table).ok()?..)?;
+    let kinds = table.chunks(size.max(4)).take(number);
+    Some(kinds.into_iter().any(|segment| segment.starts_with(&LOADER)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_programs_that_need_nothing_are_fit() {
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        assert!(fit(&own).unwrap_err().contains("not statically linked"));
+        assert_eq!(fit(b"#!/bin/sh\necho and more of it\n").unwrap_err(), "it is no program");
+        let busybox = Emulator { architecture: Architecture::Arm64, path: "/bin/busybox".into() };
+        busybox.check().unwrap();
+    }
+}
