@@ -1,6 +1,9 @@
 //! Pushes: blobs and documents to every repository by digest first, tags last.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -19,28 +22,32 @@ use crate::{
 /// Sends images to registries. Layers can be sent while others are still being made: [`Pusher::begin`].
 #[derive(Debug, Clone)]
 pub struct Pusher {
-    store: Store,
-    registry: Client,
+    blobs: Blobs,
     sink: Sink,
     names: Arc<[Reference]>,
-    early: Arc<tokio::sync::Mutex<JoinSet<Result<(), Failure>>>>,
+    early: Arc<Mutex<JoinSet<Result<(), Failure>>>>,
+}
+
+/// Where blobs are, and how they get elsewhere.
+#[derive(Debug, Clone)]
+struct Blobs {
+    store: Store,
+    registry: Client,
 }
 
 impl Pusher {
     /// A pusher of an image under these names.
     pub fn new(store: Store, registry: Client, sink: Sink, names: &[Reference]) -> Self {
-        Self { store, registry, sink, names: names.into(), early: Arc::default() }
+        Self { blobs: Blobs { store, registry }, sink, names: names.into(), early: Arc::default() }
     }
 
-    /// Begins to send a new layer to every repository. A failure is told by [`Pusher::finish`].
-    pub fn begin(&self, layer: &Descriptor) {
-        let Ok(mut early) = self.early.try_lock() else { return };
+    /// Begins to send a layer, which came from `origin` if it is not new, to every repository. A failure is told by
+    /// [`Pusher::finish`].
+    pub fn begin(&self, layer: &Descriptor, origin: Option<&BlobOrigin>) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         for repository in self.repositories() {
-            let (registry, blob) = (self.registry.clone(), self.blob(layer));
-            early.spawn(async move {
-                registry.push_blob(&repository, &blob, &[]).await?;
-                Ok(())
-            });
+            let (blobs, layer, origin) = (self.blobs.clone(), layer.clone(), origin.cloned());
+            early.spawn(async move { blobs.send(&repository, &layer, origin.as_ref()).await });
         }
     }
 
@@ -51,13 +58,16 @@ impl Pusher {
         }
         // Which tags point to the image already? Then its registry has all of it.
         let root = built.root().digest;
-        let current = try_join_all(self.names.iter().map(|name| self.registry.published(name))).await?;
+        let current = try_join_all(self.names.iter().map(|name| self.blobs.registry.published(name))).await?;
         let stale: Vec<&Reference> = (self.names.iter().zip(&current))
             .filter(|(_, there)| there.as_ref().is_none_or(|there| there.digest != root))
             .map(|(name, _)| name)
             .collect();
-        let mut early = self.early.lock().await;
-        while let Some(sent) = early.join_next().await {
+        let mut early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
+        // Where every tag is right already, nothing of it was needed.
+        while !stale.is_empty()
+            && let Some(sent) = early.join_next().await
+        {
             // It was tried again for as long as it may be: no use to begin anew.
             sent.map_err(|error| OutputError::Worker(error.to_string()))??;
         }
@@ -66,7 +76,7 @@ impl Pusher {
         let bytes = self.document(&root)?;
         for name in self.names.iter() {
             if stale.contains(&name) {
-                self.registry.push_manifest(name, &built.root().media_type, bytes.clone()).await?;
+                self.blobs.registry.push_manifest(name, &built.root().media_type, bytes.clone()).await?;
             } else {
                 let task = self.sink.start(Task::Publish { reference: name.to_string() }, None);
                 task.finish(Outcome::Exists, Some((root, built.root().size)));
@@ -79,10 +89,6 @@ impl Pusher {
         self.names.iter().map(|name| name.repository.clone()).collect()
     }
 
-    fn blob(&self, descriptor: &Descriptor) -> Blob {
-        Blob { descriptor: descriptor.clone(), path: self.store.blob_path(&descriptor.digest) }
-    }
-
     /// Sends everything of an image to a repository, by digest.
     async fn send(&self, to: &Repository, built: &Built) -> Result<(), Failure> {
         let mut seen = BTreeSet::new();
@@ -90,7 +96,7 @@ impl Pusher {
         for image in &built.images {
             for blob in image.layers.iter().chain([&image.config]) {
                 if seen.insert(blob.digest) {
-                    blobs.push(self.send_blob(to, blob, image.origins.get(&blob.digest)));
+                    blobs.push(self.blobs.send(to, blob, image.origins.get(&blob.digest)));
                 }
             }
         }
@@ -103,7 +109,21 @@ impl Pusher {
         Ok(())
     }
 
-    async fn send_blob(
+    async fn send_document(&self, to: &Repository, document: &Descriptor) -> Result<(), Failure> {
+        let bytes = self.document(&document.digest)?;
+        self.blobs.registry.push_manifest(&to.at(document.digest), &document.media_type, bytes).await?;
+        Ok(())
+    }
+
+    fn document(&self, digest: &Digest) -> Result<Bytes, Failure> {
+        let bytes = self.blobs.store.read_blob(digest)?.ok_or(OutputError::Lost { digest: *digest })?;
+        Ok(bytes.into())
+    }
+}
+
+impl Blobs {
+    /// Sends a blob. A base's layer is fetched only if the target neither has it nor can link it.
+    async fn send(
         &self,
         to: &Repository,
         descriptor: &Descriptor,
@@ -115,8 +135,7 @@ impl Pusher {
             _ => known,
         };
         let mount_from: Vec<Repository> = source.clone().into_iter().collect();
-        let blob = self.blob(descriptor);
-        // A base's layer is fetched only if the target neither has it nor can link it.
+        let blob = Blob { descriptor: descriptor.clone(), path: self.store.blob_path(&descriptor.digest) };
         match self.registry.push_blob(to, &blob, &mount_from).await {
             Err(RegistryError::File { .. }) if !self.store.has_blob(descriptor) => {}
             other => return other.map(drop).map_err(Failure::from),
@@ -129,16 +148,5 @@ impl Pusher {
         fetch(&self.store, &self.registry, "to push", &origin, descriptor).await?;
         self.registry.push_blob(to, &blob, &mount_from).await?;
         Ok(())
-    }
-
-    async fn send_document(&self, to: &Repository, document: &Descriptor) -> Result<(), Failure> {
-        let bytes = self.document(&document.digest)?;
-        self.registry.push_manifest(&to.at(document.digest), &document.media_type, bytes).await?;
-        Ok(())
-    }
-
-    fn document(&self, digest: &Digest) -> Result<Bytes, Failure> {
-        let bytes = self.store.read_blob(digest)?.ok_or(OutputError::Lost { digest: *digest })?;
-        Ok(bytes.into())
     }
 }

@@ -5,10 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::try_join_all;
-
 use super::{
-    Engine, FetchedContext, Options, StepError,
+    Engine, FetchedContext, Options, Ready, StepError,
+    bases::Bases,
     created::rfc3339,
     fetch_context,
     run::{Run, used_contexts},
@@ -16,47 +15,25 @@ use super::{
 use crate::{
     error::Failure,
     graph::Graph,
-    image::{Base, BlobOrigin, Built, BuiltImage, ImageStep, Parts, Resolver, assemble, index},
+    image::{Base, BlobOrigin, Built, BuiltImage, ImageStep, Parts, assemble, index},
     layer::Layer,
     oci::{Descriptor, Platform, media_type},
-    recipe::{BaseConfigs, BaseImage, ContextSource, Frontend, Recipe},
+    recipe::{ContextSource, Frontend, Recipe},
 };
 
 /// Builds the images of all platforms. Their documents and new layers are then in the store.
 ///
-/// `ready` hears of each new layer that an image ships as soon as it is there, so that sending can begin while others
-/// are still being made.
+/// `ready` hears of each new layer that an image ships as soon as it is there, and of layers of its base that had to be
+/// fetched, so that sending can begin while others are still being made.
 pub async fn build(
     engine: &Engine,
     frontend: &dyn Frontend,
     options: &Options,
-    ready: Arc<dyn Fn(&Layer) + Send + Sync>,
+    ready: Ready,
 ) -> Result<Built, Failure> {
-    let resolver = Resolver {
-        store: engine.store.clone(),
-        registry: engine.registry.clone(),
-        sink: engine.sink.clone(),
-        pull: options.pull,
-    };
-    let mut known: HashMap<BaseImage, Arc<Base>> = HashMap::new();
-    let mut wanted = Vec::new();
-    for platform in &options.platforms {
-        wanted.extend(frontend.bases(&options.request(platform))?);
-    }
-    let mut configs = BaseConfigs::new();
-    loop {
-        resolve_all(&resolver, &mut known, wanted).await?;
-        configs.extend(known.iter().map(|(image, base)| (image.clone(), base.config.clone())));
-        wanted = Vec::new();
-        for platform in &options.platforms {
-            wanted.extend(frontend.further_bases(&options.request(platform), &configs)?);
-        }
-        wanted.retain(|image| !known.contains_key(image));
-        if wanted.is_empty() {
-            break;
-        }
-    }
-    for base in known.values().filter(|base| !base.config.config.on_build.is_empty()) {
+    let mut bases = Bases::new(engine, frontend, options);
+    let configs = bases.find().await?;
+    for base in bases.iter().filter(|base| !base.config.config.on_build.is_empty()) {
         if !frontend.runs_triggers() {
             engine.sink.warn(format!(
                 "image {} has ONBUILD triggers, which are not carried out: {}",
@@ -72,12 +49,11 @@ pub async fn build(
     }
     let graph = Arc::new(Graph::new(&recipes));
     // Images that are only copied from are known now.
-    resolve_all(&resolver, &mut known, graph.bases.clone()).await?;
-    let bases: Vec<Arc<Base>> = graph.bases.iter().map(|image| Arc::clone(&known[image])).collect();
+    let bases = bases.all(&graph.bases).await?;
 
     let options = &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() };
-    let run = Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options)?;
-    let layers = run.finish(ready).await?;
+    let run = Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options, ready)?;
+    let layers = run.finish().await?;
     put_together(engine, options, &graph, &bases, &layers)
 }
 
@@ -99,23 +75,6 @@ async fn contexts(
         }
     }
     Ok(contexts)
-}
-
-async fn resolve_all(
-    resolver: &Resolver,
-    known: &mut HashMap<BaseImage, Arc<Base>>,
-    mut wanted: Vec<BaseImage>,
-) -> Result<(), Failure> {
-    let mut unique: Vec<BaseImage> = Vec::new();
-    wanted.retain(|image| !known.contains_key(image));
-    for image in wanted {
-        if !unique.contains(&image) {
-            unique.push(image);
-        }
-    }
-    let bases = try_join_all(unique.iter().map(|image| resolver.resolve(image))).await?;
-    known.extend(unique.into_iter().zip(bases.into_iter().map(Arc::new)));
-    Ok(())
 }
 
 fn put_together(

@@ -8,6 +8,13 @@ use std::{
 
 use crate::event::Sink;
 
+/// The time of files that nothing gives another one, in seconds since the epoch: 1980-01-01T00:00:00Z.
+///
+/// The same for everyone, and so the same files make the same layer. Not the epoch itself, since a ZIP archive holds no
+/// time before 1980 (APPNOTE 4.4.6, the MS-DOS format): tools that pack what was copied, such as Python's builders of
+/// wheels, would fail on it.
+pub const FILE_TIME: i64 = 315_532_800;
+
 /// The time that an image is said to be made at, in seconds since the epoch: what the user set
 /// (`SOURCE_DATE_EPOCH`), else the time of the context's last commit, else the epoch. Never the clock: the same input
 /// gives the same image.

@@ -3,13 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
 };
 
 use super::CommandOptions;
 use crate::{
     event::Sink,
+    image::BlobOrigin,
     layer::{Compression, Pool},
-    oci::Platform,
+    oci::{Descriptor, Platform},
     recipe::{ContextSource, Request},
     registry::Client,
     store::Store,
@@ -76,3 +78,6 @@ impl Options {
         }
     }
 }
+
+/// Who hears of a layer that lies in the store and will be part of an image, and where it came from if it is a base's.
+pub type Ready = Arc<dyn Fn(&Descriptor, Option<&BlobOrigin>) + Send + Sync>;

@@ -2,17 +2,22 @@
 
 use std::io;
 
-use super::{command::FailedCommand, place::Conflict};
+use super::{
+    command::{EmulatorError, FailedCommand},
+    place::Conflict,
+};
 use crate::{
     context::{ContextError, PatternError},
     error::{Explain, Failure, Kind},
+    graph::Node,
     image::ImageError,
     layer::LayerError,
     oci::Digest,
+    recipe::{Mkdir, Rules, StepKind},
     registry::RegistryError,
     remote::RemoteError,
     rootfs::RootfsError,
-    source::{Diagnostic, Location},
+    source::Diagnostic,
     store::StoreError,
 };
 
@@ -134,6 +139,9 @@ pub enum StepError {
         /// The platform.
         platform: String,
     },
+    /// Nothing runs a command of another platform.
+    #[error(transparent)]
+    Emulator(#[from] EmulatorError),
     /// A layer that was unpacked is not there any more: somebody cleared the store.
     #[error("a layer below the step has vanished from the store while the step was made ready")]
     TreeVanished,
@@ -194,24 +202,56 @@ impl StepError {
         Self::Exclude { pattern, source }
     }
 
-    /// The error with the place in the spec that the step is written at.
-    pub(super) fn at(self, location: Option<&Location>) -> Failure {
-        match location {
-            Some(location) => {
-                let mut diagnostic =
-                    Diagnostic::new(self.to_string()).at(location.clone(), "").kind(self.kind());
-                if let Some(detail) = self.detail() {
-                    diagnostic = diagnostic.detail(detail);
-                }
-                for hint in self.hints() {
-                    diagnostic = diagnostic.hint(hint);
-                }
-                diagnostic.into()
-            }
-            None => self.into(),
+    /// The error of a step, with the place that is to blame.
+    pub(super) fn at(self, node: &Node) -> Failure {
+        let Some(step) = &node.location else { return self.into() };
+        let mut diagnostic = Diagnostic::new(self.to_string()).kind(self.kind());
+        diagnostic = match (&self, &node.kind) {
+            (
+                Self::NoAccount { .. } | Self::BadId { .. },
+                StepKind::Mkdir(Mkdir { owner_from: Some(user), .. }),
+            ) => diagnostic.at(user.clone(), format!("{step} makes a directory for this user")),
+            (Self::NoAccount { .. } | Self::BadId { .. }, StepKind::Run(run)) => match &run.user_from {
+                Some(location) => diagnostic.at(location.clone(), format!("{step} is to run as this user")),
+                None => diagnostic
+                    .at(step.clone(), "")
+                    .hint(format!("the config of the base image says that commands run as {:?}", run.user)),
+            },
+            _ => diagnostic.at(step.clone(), ""),
+        };
+        if let Some(detail) = self.detail() {
+            diagnostic = diagnostic.detail(detail);
         }
+        let hints = match &self {
+            Self::NoAccount { what, name, known } => vec![remedy(what, name, known, rules(&node.kind))],
+            _ => self.hints(),
+        };
+        hints.into_iter().fold(diagnostic, Diagnostic::hint).into()
     }
 }
+
+/// Whose rules a step goes by, and so which front end it is from.
+fn rules(kind: &StepKind) -> Rules {
+    match kind {
+        StepKind::Copy(copy) => copy.rules,
+        StepKind::Mkdir(mkdir) => mkdir.rules,
+        StepKind::Run(run) => run.rules,
+        _ => Rules::Own,
+    }
+}
+
+/// What to do about a user or a group that there is not.
+fn remedy(what: &str, name: &str, known: &[String], rules: Rules) -> String {
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let make = match rules {
+        Rules::Own => format!("add the {what} with a `{what}` step"),
+        Rules::Docker => {
+            format!("make it before: `RUN add{what} …` (Alpine, Debian) or `RUN {what}add {name}`")
+        }
+    };
+    format!("the image has {known}; {make}, or give its number")
+}
+
 // Boxed, so that a result is not much larger for the sake of its rarest case.
 impl From<RootfsError> for StepError {
     fn from(error: RootfsError) -> Self {
@@ -263,6 +303,7 @@ impl Explain for StepError {
             Self::ArchiveDigest { .. } | Self::TreeVanished => Kind::Build,
             Self::ForeignSystem { .. } => Kind::Host,
             Self::Command(failed) => failed.kind(),
+            Self::Emulator(error) => error.kind(),
             Self::Other(failure) => failure.kind(),
             Self::Remote(error) => error.kind(),
             Self::Content(error) | Self::Fetch { source: error, .. } => Kind::of_io(error),
@@ -288,14 +329,12 @@ impl Explain for StepError {
         match self {
             Self::NoMatch { similar: Some(similar), .. } => vec![format!("did you mean {similar}?")],
             Self::IsDirectory { instead, .. } => vec![instead.clone()],
+            Self::Emulator(error) => error.hints(),
             Self::NotThere { .. } => vec!["set `optional: true` if it need not be there".into()],
             Self::ArchiveDigest { found, .. } => {
                 vec![format!("if the file was changed on purpose, its digest is {found} now")]
             }
-            Self::NoAccount { what, known, .. } => {
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                vec![format!("it has {known}; add the {what} with a `{what}` step, or give its number")]
-            }
+            Self::NoAccount { what, name, known } => vec![remedy(what, name, known, Rules::Own)],
             Self::NoContext { name } => vec![format!("give it with --build-context {name}=DIR")],
             Self::NoSecret { id, known } => {
                 let mut hints =

@@ -6,6 +6,8 @@
 //!
 //! This room does not know front ends, terminals or registries' rules.
 
+mod base_layers;
+mod bases;
 mod build;
 mod command;
 mod created;
@@ -21,9 +23,10 @@ mod tests;
 
 pub use build::build;
 pub use command::{
-    Allowed, CommandOptions, FailedCommand, Journal, JournalStep, Secret, journals, log_lines,
+    Allowed, CommandOptions, EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, FailedCommand,
+    Journal, JournalStep, Runs, Secret, how, journals, log_lines,
 };
-pub use created::{created, rfc3339};
-pub use engine::{Engine, Options};
+pub use created::{FILE_TIME, created, rfc3339};
+pub use engine::{Engine, Options, Ready};
 pub use error::StepError;
 pub use fetch::{FetchedContext, context_of_stream, fetch_context};

@@ -11,7 +11,8 @@ use tokio::{
 };
 
 use super::{
-    Engine, Options, StepError,
+    Engine, FILE_TIME, Options, Ready, StepError,
+    base_layers::BaseLayers,
     command::{self, Carried, Commands},
     key::{KeyBuilder, layer_key},
     step,
@@ -41,9 +42,15 @@ pub(super) struct Run {
     pub(super) source_date_epoch: Option<i64>,
     /// What views have looked at.
     pub(super) placed: step::PlacedLayers,
+    /// The bases' layers on their way.
+    pub(super) base_layers: BaseLayers,
     /// What the commands share.
     pub(super) commands: Commands,
+    /// Hears of what can be sent already.
+    pub(super) ready: Ready,
     compression: Compression,
+    /// Whether what names mean is asked for again.
+    pub(super) pull: bool,
     no_cache: bool,
     no_cache_stages: BTreeSet<String>,
     made: Vec<SetOnce<Arc<Made>>>,
@@ -120,6 +127,7 @@ impl Run {
         graph: Arc<Graph>,
         bases: Vec<Arc<Base>>,
         options: &Options,
+        ready: Ready,
     ) -> Result<Arc<Self>, Failure> {
         command::check(&graph, &options.commands)?;
         for stage in &options.no_cache_stages {
@@ -137,11 +145,14 @@ impl Run {
             graph,
             bases,
             contexts,
-            mtime: options.source_date_epoch.unwrap_or(0),
+            mtime: options.source_date_epoch.unwrap_or(FILE_TIME),
             source_date_epoch: options.source_date_epoch,
             placed: step::PlacedLayers::default(),
+            base_layers: BaseLayers::new(),
             commands: Commands::new(&options.commands),
+            ready,
             compression: options.compression,
+            pull: options.pull,
             no_cache: options.no_cache,
             no_cache_stages: options.no_cache_stages.clone(),
             made,
@@ -152,17 +163,14 @@ impl Run {
 
     /// Carries out all nodes and gives the layers of those that are shipped, by node. On the first failure the others
     /// are cancelled.
-    pub(super) async fn finish(
-        self: Arc<Self>,
-        ready: Arc<dyn Fn(&Layer) + Send + Sync>,
-    ) -> Result<HashMap<usize, Layer>, Failure> {
+    pub(super) async fn finish(self: Arc<Self>) -> Result<HashMap<usize, Layer>, Failure> {
         let mut tasks = JoinSet::new();
         for id in 0..self.graph.nodes.len() {
-            let (run, ready) = (Arc::clone(&self), Arc::clone(&ready));
+            let run = Arc::clone(&self);
             tasks.spawn(async move {
                 let (outcome, layer) = run.node(NodeId(id)).await?;
                 if let (Outcome::Done, Some(layer)) = (outcome, &layer) {
-                    ready(layer);
+                    (run.ready)(&layer.descriptor, None);
                 }
                 Ok::<_, Failure>((id, layer))
             });
@@ -170,6 +178,7 @@ impl Run {
         let layers = collect(&mut tasks).await;
         // On an error, those that are left are cancelled, and have ended before it is told.
         tasks.shutdown().await;
+        self.base_layers.end().await;
         self.commands.finish(&self);
         layers
     }
@@ -192,8 +201,7 @@ impl Run {
             StepKind::Run(command) => command::carry_out(self, id, command).await,
             _ => self.files(id).await,
         };
-        let Carried { made, outcome: first, task } =
-            carried.map_err(|error| error.at(node.location.as_ref()))?;
+        let Carried { made, outcome: first, task } = carried.map_err(|error| error.at(node))?;
         let made = Arc::new(made);
         // Set once: each node has one task.
         let _ = self.made[id.0].set(Arc::clone(&made));
@@ -247,7 +255,6 @@ impl Run {
         made: Arc<Made>,
         task: &Arc<Running>,
     ) -> Result<(Outcome, Layer), Failure> {
-        let location = self.node_of(id).location.as_ref();
         let content = match made.content.get() {
             Some(known) => *known,
             None => {
@@ -267,7 +274,7 @@ impl Run {
                 let _permit = self.limits.layers.acquire().await;
                 let (run, task) = (Arc::clone(self), Arc::clone(task));
                 let written = blocking(move || run.write(id, &made, &key, &task)).await?;
-                written.map_err(|error| error.at(location))
+                written.map_err(|error| error.at(self.node_of(id)))
             })
             .await?;
         Ok((outcome, layer.clone()))
@@ -291,11 +298,7 @@ impl Run {
         let previous =
             if self.avoids_cache(id) { None } else { store.record::<Digest>(Bucket::Lineage, &lineage)? };
         let previous: Vec<Digest> = previous.into_iter().collect();
-        let sizes = made.entries.iter().map(|entry| match &entry.kind {
-            Kind::File(content) => content.size(),
-            _ => 0,
-        });
-        task.expect(sizes.sum());
+        task.expect(tar_size(&made.entries));
         let options =
             layer::Options { compression: self.compression, previous: &previous, progress: Some(task) };
         let written = write_layer(store, &self.engine.pool, &made.entries, &options)?;
@@ -319,6 +322,16 @@ impl Run {
         }
         key.finish()
     }
+}
+
+/// How large the tar of these entries is, but for paths that are too long for a header.
+fn tar_size(entries: &[Entry]) -> u64 {
+    const BLOCK: u64 = 512;
+    let sizes = entries.iter().map(|entry| match &entry.kind {
+        Kind::File(content) => BLOCK + content.size().next_multiple_of(BLOCK),
+        _ => BLOCK,
+    });
+    2 * BLOCK + sizes.sum::<u64>()
 }
 
 /// The layers of all nodes, or the first failure.

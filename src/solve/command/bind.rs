@@ -38,13 +38,15 @@ enum Files {
 /// What the mounts of a command take from elsewhere, in the order of its origins. Blocks.
 pub(super) fn bound(run: &Arc<Run>, node: &Node, command: &recipe::Run) -> Result<Vec<Bound>, StepError> {
     let sources = command.mounts.iter().filter_map(|mount| match mount {
-        Mount::Bind(bind) => Some(bind.source.as_str()),
-        Mount::Cache(cache) => cache.from.as_ref().map(|(_, path)| path.as_str()),
+        Mount::Bind(bind) => Some((bind.source.as_str(), bind.from_words.as_deref())),
+        Mount::Cache(cache) => {
+            cache.from.as_ref().map(|(_, path)| (path.as_str(), cache.from_words.as_deref()))
+        }
         Mount::Tmpfs(_) | Mount::Secret(_) | Mount::Ssh(_) => None,
     });
-    let bound = |(origin, source): (&Origin, &str)| match origin {
+    let bound = |(origin, (source, words)): (&Origin, (&str, Option<&str>))| match origin {
         Origin::Context(name) => of_context(run, name, source),
-        Origin::Tree(tree) => of_tree(run, tree, source),
+        Origin::Tree(tree) => of_tree(run, tree, source, words),
         Origin::Url(_) | Origin::Git(_) => Err(StepError::Unmountable),
     };
     node.origins.iter().zip(sources).map(bound).collect()
@@ -85,11 +87,11 @@ fn entry(item: &Item) -> Entry {
     entry
 }
 
-fn of_tree(run: &Arc<Run>, tree: &Tree, source: &str) -> Result<Bound, StepError> {
+fn of_tree(run: &Arc<Run>, tree: &Tree, source: &str, words: Option<&str>) -> Result<Bound, StepError> {
     let view = view(run, tree);
     let missing = || {
-        let what = "the stage or image it is mounted from".to_owned();
-        StepError::NoMatch { pattern: source.to_owned(), what, similar: None }
+        let what = words.unwrap_or("the stage or image it is mounted from").to_owned();
+        StepError::NoMatch { pattern: format!("/{source}"), what, similar: None }
     };
     let found = match view.lookup(source, true)?.ok_or_else(missing)? {
         Found::Root => String::new(),

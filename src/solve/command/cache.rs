@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -33,7 +33,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) struct Held {
     /// The directory to mount.
     pub(super) path: PathBuf,
-    _lock: Arc<File>,
+    /// What keeps others out that must not use it.
+    pub(super) lock: Arc<File>,
 }
 
 /// The caches of a step: locked in one order by all steps, so that no two wait for each other.
@@ -57,7 +58,7 @@ pub(super) async fn hold(
         if !path.is_dir() {
             unpacked(run, machine, &path, beginning(run, cache, from).await?, &[]).await?;
         }
-        held[at] = Some(Held { path: path.join(DATA), _lock: Arc::clone(&lock) });
+        held[at] = Some(Held { path: path.join(DATA), lock: Arc::clone(&lock) });
         last = Some((name, path, lock));
     }
     Ok(held.into_iter().flatten().collect())
@@ -74,6 +75,9 @@ fn name(cache: &CacheMount, from: Option<&Bound>) -> String {
 }
 
 /// A directory for this cache that its sharing allows to use now, and the lock on it.
+///
+/// Steps that wait have no order, and whoever has the lock may still wait for its turn to run: those that run have their
+/// locks, so that it comes.
 async fn locked(
     run: &Run,
     machine: &dyn Machine,
@@ -82,30 +86,39 @@ async fn locked(
 ) -> Result<(PathBuf, Arc<File>), StepError> {
     let folder = run.engine.store.root().join("mounts").join(machine.flavour());
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
-    let (mut number, mut told) = (0, false);
+    let mut told = false;
     loop {
+        if let Some((path, lock)) = free(&folder, name, cache.sharing)? {
+            return Ok((path, Arc::new(lock)));
+        }
+        if !std::mem::replace(&mut told, true) {
+            let shown = cache.id.as_ref().unwrap_or(&cache.target);
+            run.engine.sink.warn(format!("waiting for the cache {shown}, which another step uses"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The first directory of a cache that may be used now, and the lock on it. A cache has a second directory where a step
+/// does not wait for the first, as in BuildKit: only a step with `locked` waits, and then there is `None`.
+fn free(folder: &Path, name: &str, sharing: Sharing) -> Result<Option<(PathBuf, File)>, StoreError> {
+    for number in 0_u32.. {
         let name = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
         let path = folder.join(format!("{name}.lock"));
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).open(&path);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(StoreError::io("open", &path))?;
-        let tried = match cache.sharing {
+        let tried = match sharing {
             Sharing::Shared => file.try_lock_shared(),
             Sharing::Private | Sharing::Locked => file.try_lock(),
         };
         match tried {
-            Ok(()) => return Ok((folder.join(name), Arc::new(file))),
-            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error).into()),
-            Err(TryLockError::WouldBlock) if cache.sharing == Sharing::Private => number += 1,
-            Err(TryLockError::WouldBlock) => {
-                if !std::mem::replace(&mut told, true) {
-                    let shown = cache.id.as_ref().unwrap_or(&cache.target);
-                    run.engine.sink.warn(format!("waiting for the cache {shown}, which another step uses"));
-                }
-                tokio::time::sleep(LOOK).await;
-            }
+            Ok(()) => return Ok(Some((folder.join(name), file))),
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
+            Err(TryLockError::WouldBlock) if sharing == Sharing::Locked => break,
+            Err(TryLockError::WouldBlock) => {}
         }
     }
+    Ok(None)
 }
 
 /// What a new cache holds.
@@ -129,4 +142,34 @@ async fn beginning(
 async fn blocking_entries(run: &Arc<Run>, from: &Bound) -> Result<Vec<Entry>, StepError> {
     let (run, from) = (Arc::clone(run), from.clone());
     blocking(move || from.entries_under(&run, DATA)).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_locked_caches_are_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let free = |sharing| {
+            let found = free(folder.path(), "c", sharing).unwrap();
+            found.map(|(path, lock)| (path.file_name().unwrap().to_str().unwrap().to_owned(), lock))
+        };
+        let name = |found: &Option<(String, File)>| found.as_ref().map(|(name, _)| name.clone());
+        let one = free(Sharing::Locked);
+        assert_eq!(name(&one).as_deref(), Some("c"));
+        assert_eq!(name(&free(Sharing::Locked)), None);
+        // These do not wait for it, and share.
+        let [second, third] = [free(Sharing::Shared), free(Sharing::Shared)];
+        assert_eq!([name(&second), name(&third)], [Some("c-1".into()), Some("c-1".into())]);
+        let [fourth, fifth] = [free(Sharing::Private), free(Sharing::Private)];
+        assert_eq!([name(&fourth), name(&fifth)], [Some("c-2".into()), Some("c-3".into())]);
+        // The first one that is free is taken, so that what it holds is of use.
+        drop(one);
+        let shared = free(Sharing::Shared);
+        assert_eq!(name(&shared).as_deref(), Some("c"));
+        assert_eq!(name(&free(Sharing::Locked)), None);
+        drop(shared);
+        assert_eq!(name(&free(Sharing::Locked)).as_deref(), Some("c"));
+    }
 }

@@ -1,27 +1,30 @@
 //! A RUN node's life: from its key to the entries of its layer.
 
 use std::{
-    collections::HashMap,
-    path::PathBuf,
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{
     super::{
-        StepError,
+        StepError, base_layers,
         run::{Made, Run, blocking, lock},
     },
     bind::{Bound, bound},
     certificates,
+    emulated::Emulated,
+    emulator::{Emulation, emulation},
     execution::{Ready, ready},
     failed::FailedCommand,
     journal::{Keeper, Log},
     key::run_key,
     machine::{Ended, Machine},
     options::CommandOptions,
-    output::{Line, Lines, Masks, write_log_line},
+    output::{Line, Lines, Masks},
     record::RunRecord,
     trees::{folder, settle},
 };
@@ -33,11 +36,11 @@ use crate::{
     recipe,
     rootfs::{self, TarIndex},
     sandbox::{Exit, Stream},
-    store::Bucket,
+    store::{Bucket, Store, StoreError},
 };
 
 /// How many layers are unpacked at once: more would only make the disk seek.
-const UNPACKING: usize = 4;
+pub(super) const UNPACKING: usize = 4;
 
 /// What the commands of a build share.
 pub(in super::super) struct Commands {
@@ -46,12 +49,19 @@ pub(in super::super) struct Commands {
     /// Commands that run. Whoever waits for one holds no layer and no other permit.
     permits: Semaphore,
     machine: OnceCell<Arc<dyn Machine>>,
+    /// Where the certificates are, for the sandbox to copy.
+    bundle: OnceCell<PathBuf>,
     /// Trees under way: each is unpacked once.
     pub(super) trees: Mutex<HashMap<PathBuf, Arc<OnceCell<()>>>>,
     pub(super) unpacking: Semaphore,
+    /// The bases whose unpacking was told: each once, however many commands wait for it.
+    pub(super) told: Mutex<HashSet<usize>>,
     /// Commands under way by key: two nodes of one key run once.
     running: Mutex<HashMap<Digest, Arc<OnceCell<Did>>>>,
     journal: Keeper,
+    /// What runs commands of other platforms, by platform.
+    emulations: Mutex<HashMap<Platform, Arc<OnceCell<Emulation>>>>,
+    emulated: Emulated,
 }
 
 impl Commands {
@@ -61,15 +71,19 @@ impl Commands {
             masks: Masks::new(options.secret_texts()),
             permits: Semaphore::new(options.jobs.get()),
             machine: OnceCell::new(),
+            bundle: OnceCell::new(),
             trees: Mutex::default(),
             unpacking: Semaphore::new(UNPACKING),
+            told: Mutex::default(),
             running: Mutex::default(),
             journal: Keeper::default(),
+            emulations: Mutex::default(),
+            emulated: Emulated::new(),
         }
     }
 
     /// The sandbox: started when the first command has to run, and not before.
-    async fn machine(&self, run: &Run) -> Result<Arc<dyn Machine>, StepError> {
+    pub(super) async fn machine(&self, run: &Run) -> Result<Arc<dyn Machine>, StepError> {
         let start = async || {
             let machine = super::start::start(&run.engine.store, self.options.mode).await?;
             // What dead processes left, and only a sandbox may remove: perhaps many files, and nobody waits for that.
@@ -89,10 +103,36 @@ impl Commands {
         self.machine.get_or_try_init(start).await.map(Arc::clone)
     }
 
+    /// A file with the certificates that commands get, if they get any.
+    pub(super) async fn bundle(&self, store: &Store) -> Result<Option<&Path>, StoreError> {
+        let Some(certificates) = &self.options.certificates else { return Ok(None) };
+        let write = async || {
+            let path = store.temporary_path();
+            std::fs::write(&path, certificates).map_err(StoreError::io("write", &path))?;
+            Ok::<_, StoreError>(path)
+        };
+        Ok(Some(self.bundle.get_or_try_init(write).await?.as_path()))
+    }
+
+    /// What runs commands of a platform.
+    pub(super) async fn emulation(
+        &self,
+        run: &Arc<Run>,
+        machine: &dyn Machine,
+        platform: &Platform,
+    ) -> Result<Emulation, StepError> {
+        let cell = Arc::clone(lock(&self.emulations).entry(platform.clone()).or_default());
+        let find = || emulation(run, platform, machine.no_emulation());
+        cell.get_or_try_init(find).await.cloned()
+    }
+
     /// Keeps what can be looked up later.
     pub(in super::super) fn finish(&self, run: &Run) {
         if let Err(error) = self.journal.keep(&run.engine.store) {
             run.engine.sink.warn(error.to_string());
+        }
+        if let Some(advice) = self.emulated.advice() {
+            run.engine.sink.warn(advice);
         }
     }
 }
@@ -181,8 +221,11 @@ struct New<'a> {
 impl New<'_> {
     async fn run(&self) -> Result<(Did, Arc<Running>), StepError> {
         let run = self.run;
-        let machine = run.commands.machine(run).await?;
         let node = run.node_of(self.id);
+        if let Some(base) = node.below.base {
+            base_layers::begin(run, base);
+        }
+        let machine = run.commands.machine(run).await?;
         let ready = ready(run, machine.as_ref(), node, self.command, self.bound).await?;
         // A closed semaphore is none of ours: it lives as long as the run.
         let permit = run.commands.permits.acquire().await;
@@ -192,7 +235,7 @@ impl New<'_> {
         ended.warnings.iter().for_each(|warning| run.engine.sink.warn(format!("{}: {warning}", node.name)));
         let captured = match (ended.exit, ended.captured) {
             (Exit::Code(0), Some(captured)) => captured,
-            (exit, _) => return Err(self.failed(exit, tail).into()),
+            (exit, _) => return Err(self.failed(exit, tail, ready.emulated).into()),
         };
         captured
             .warnings
@@ -210,21 +253,25 @@ impl New<'_> {
         task: &Running,
     ) -> Result<(Ended, Vec<String>), StepError> {
         let (store, node) = (&self.run.engine.store, self.run.node_of(self.id));
-        let mut log = Log::new(store)?;
+        let mut log = Log::new(store);
         let mut unwritten = None;
         let mut lines = Lines::new(self.run.commands.masks.clone(), |line: Line<'_>| {
             task.output(line.stderr, line.text);
-            if let Err(error) = write_log_line(log.out(), &line) {
+            if let Err(error) = log.add(&line) {
                 unwritten.get_or_insert(error);
             }
         });
         let mut output = |stream: Stream, bytes: &[u8]| lines.push(stream, bytes);
+        let begun = Instant::now();
         let ended = machine.run(&ready.execution, &mut output).await;
+        if ready.emulated {
+            self.run.commands.emulated.add(&node.runs_on.to_string(), begun.elapsed());
+        }
         let tail = lines.finish();
         // A full disk is told by the command or by what is written next; a log alone is no reason to fail.
         let kept = match unwritten {
             Some(error) => Err(error.to_string()),
-            None => log.keep(store, self.key).map_err(|error| error.to_string()),
+            None => log.keep(self.key).map_err(|error| error.to_string()),
         };
         if let Err(error) = kept {
             self.run.engine.sink.warn(format!("failed to keep the output of {}: {error}", node.name));
@@ -232,16 +279,25 @@ impl New<'_> {
         Ok((ended.map_err(StepError::Other)?, tail))
     }
 
-    fn failed(&self, exit: Exit, tail: Vec<String>) -> FailedCommand {
+    fn failed(&self, exit: Exit, tail: Vec<String>, emulated: bool) -> FailedCommand {
         let node = self.run.node_of(self.id);
-        let foreign = node.runs_on.distance(&Platform::host()).is_none();
         FailedCommand {
             step: node.name.clone(),
             exit,
             tail,
-            foreign: foreign.then(|| node.runs_on.to_string()),
+            foreign: emulated.then(|| node.runs_on.to_string()),
+            secrets: self.missing_secrets(),
             log: self.key.hex()[..12].to_owned(),
         }
+    }
+
+    fn missing_secrets(&self) -> Vec<String> {
+        let given = &self.run.commands.options.secrets;
+        let ids = self.command.mounts.iter().filter_map(|mount| match mount {
+            recipe::Mount::Secret(secret) => Some(&secret.id),
+            _ => None,
+        });
+        ids.filter(|id| !given.contains_key(*id)).cloned().collect()
     }
 
     /// Keeps what the command did: its tar, the tree for later commands, the record that names them.
@@ -253,13 +309,8 @@ impl New<'_> {
     ) -> Result<Arc<TarIndex>, StepError> {
         let run = self.run;
         let upper = &ready.execution.root.upper;
-        // With times set back in the tar, the tree is not what the tar says.
-        if ready.execution.latest_mtime.is_some() {
-            machine.remove(upper).await.map_err(StepError::Other)?;
-        } else {
-            let path = folder(run, machine).join(Made::key_of_tar(&record.diff_id).hex());
-            settle(machine, upper, &path).await?;
-        }
+        let path = folder(run, machine).join(Made::key_of_tar(&record.diff_id).hex());
+        settle(machine, upper, &path).await?;
         let (shared, changes) = (Arc::clone(run), ready.execution.changes.clone());
         let (id, key) = (self.id, *self.key);
         blocking(move || {

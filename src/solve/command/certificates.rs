@@ -4,7 +4,7 @@
 //! the file comes from a tree between those of the image and the step's own. So it can be replaced, as distributions'
 //! tools do it by renaming (which fails on a mount), and what replaces it is the step's own.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 
@@ -82,7 +82,6 @@ pub(super) async fn tree(
 
 fn entries(view: &View, bundle: &[u8]) -> Result<Vec<Entry>, StepError> {
     let mut entries: Vec<Entry> = Vec::new();
-    let own = java::certificates(bundle);
     for (path, is_java) in places(view)? {
         // Several of them may be links to one.
         let Some(Found::Item(item)) = view.lookup(path.as_bytes(), true)? else { continue };
@@ -94,7 +93,11 @@ fn entries(view: &View, bundle: &[u8]) -> Result<Vec<Entry>, StepError> {
             continue;
         }
         let bytes = view.read(path.as_bytes(), LARGEST)?.unwrap_or_default();
-        let bytes = if is_java { java::key_store(&bytes, &own) } else { joined(bytes, bundle) };
+        let bytes = if is_java {
+            java::key_store(&bytes, &java::certificates(bundle))
+        } else {
+            joined(bytes, bundle)
+        };
         entry.kind = Kind::File(Content::Bytes(Bytes::from(bytes)));
         let mut above = entry.path.parent();
         entries.push(entry);
@@ -140,16 +143,15 @@ fn directory(view: &View, path: &EntryPath) -> Result<Entry, StepError> {
 pub(super) fn left_in<'a>(entries: &'a [Entry], bundle: &[u8]) -> Option<&'a EntryPath> {
     let is_system = |entry: &Entry| SYSTEM.iter().any(|path| entry.path.as_bytes() == path.as_bytes());
     let is_java = |entry: &Entry| entry.path.name() == b"cacerts";
-    let first = java::certificates(bundle).into_iter().next().unwrap_or_default();
     entries.iter().find_map(|entry| {
+        let Kind::File(content) = &entry.kind else { return None };
         let part = match () {
-            () if is_system(entry) => bundle,
-            () if is_java(entry) => &first,
+            () if is_system(entry) => Cow::Borrowed(bundle),
+            () if is_java(entry) => java::certificates(bundle).into_iter().next().unwrap_or_default().into(),
             () => return None,
         };
-        let Kind::File(content) = &entry.kind else { return None };
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut content.open().ok()?, &mut bytes).ok()?;
-        (!part.is_empty() && bytes.windows(part.len()).any(|found| found == part)).then_some(&entry.path)
+        (!part.is_empty() && bytes.windows(part.len()).any(|found| *found == *part)).then_some(&entry.path)
     })
 }

@@ -11,7 +11,7 @@ use crate::{
 pub(in super::super) fn check(graph: &Graph, options: &CommandOptions) -> Result<(), Failure> {
     for node in &graph.nodes {
         if let StepKind::Run(command) = &node.kind {
-            one(node, command, options).map_err(|error| error.at(node.location.as_ref()))?;
+            one(node, command, options).map_err(|error| error.at(node))?;
         }
     }
     Ok(())

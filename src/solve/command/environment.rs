@@ -1,5 +1,7 @@
 //! The environment of a command.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use super::{account::Account, certificates, options::CommandOptions};
 use crate::recipe;
 
@@ -15,9 +17,17 @@ pub(super) fn environment(
     source_date_epoch: Option<i64>,
     agent: Option<&str>,
 ) -> Vec<(String, String)> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    for (name, value) in &command.env {
-        set(&mut env, name, value);
+    // There may be thousands.
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut env: Vec<(String, String)> = Vec::with_capacity(command.env.len());
+    for (name, value) in command.env.iter() {
+        match places.entry(name.as_str()) {
+            Entry::Occupied(at) => value.clone_into(&mut env[*at.get()].1),
+            Entry::Vacant(at) => {
+                at.insert(env.len());
+                env.push((name.clone(), value.clone()));
+            }
+        }
     }
     let mut default = |name: &str, value: &str| {
         if !env.iter().any(|(known, _)| known == name) {

@@ -10,7 +10,9 @@ use super::{
     },
     account::account,
     bind::Bound,
-    certificates, environment, files,
+    certificates,
+    emulator::Emulation,
+    environment, files,
     machine::Machine,
     mounts::{self, Mounts},
     trees::trees,
@@ -24,6 +26,8 @@ use crate::{
 /// A command that is ready to run, and what must live while it does.
 pub(super) struct Ready {
     pub(super) execution: Execution,
+    /// Whether its programs are another platform's.
+    pub(super) emulated: bool,
     _mounts: Mounts,
 }
 
@@ -40,6 +44,8 @@ pub(super) async fn ready(
     lower.extend(certificates::tree(run, machine, &node.below).await?);
     let (shared, below, user) = (Arc::clone(run), node.below.clone(), command.user.clone());
     let account = blocking(move || account(&view(&shared, &below), &user)).await??;
+    let emulation = run.commands.emulation(run, machine, &node.runs_on).await?;
+    // Last of what takes time: it locks caches that others may wait for.
     let mut mounts = mounts::mounts(run, machine, command, bound).await?;
     let network = match command.network {
         Network::Default => options.network,
@@ -50,16 +56,22 @@ pub(super) async fn ready(
     for (name, value) in &mounts.env {
         environment::set(&mut env, name, value);
     }
-    let mut files = files::files(options, network);
+    let mut files = files::files(options, run.commands.bundle(&run.engine.store).await?, network);
     files.append(&mut mounts.files);
     let mut limits = options.limits.clone();
     limits.timeout = command.timeout.or(limits.timeout);
+    let emulated = emulation != Emulation::Unneeded;
     let store = &run.engine.store;
     let execution = Execution {
         argv: command.argv.clone(),
         env,
         workdir: command.workdir.clone(),
         user: account.user,
+        emulator: match emulation {
+            Emulation::Own(emulator) => Some(emulator),
+            Emulation::Unneeded | Emulation::Hosts => None,
+        },
+        of_32_bits: !emulated && matches!(&*node.runs_on.architecture.to_string(), "386" | "arm"),
         root: Root { lower, upper: store.temporary_path() },
         mounts: std::mem::take(&mut mounts.mounts),
         files,
@@ -71,6 +83,7 @@ pub(super) async fn ready(
         limits,
         latest_mtime: run.source_date_epoch,
         changes: store.temporary_path(),
+        locks: std::mem::take(&mut mounts.locks),
     };
-    Ok(Ready { execution, _mounts: mounts })
+    Ok(Ready { execution, emulated, _mounts: mounts })
 }

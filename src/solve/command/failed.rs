@@ -16,8 +16,10 @@ pub struct FailedCommand {
     pub exit: Exit,
     /// The last lines that it wrote.
     pub tail: Vec<String>,
-    /// The platform, where it is not this machine's.
+    /// The platform, where its programs are emulated.
     pub foreign: Option<String>,
+    /// Secrets that it mounts, could do without, and was not given: their ids.
+    pub secrets: Vec<String>,
     /// What `imgbuild logs` knows its output by.
     pub log: String,
 }
@@ -36,8 +38,75 @@ impl FailedCommand {
         (!self.tail.is_empty()).then(|| self.tail.join("\n"))
     }
 
+    /// Whether a program ended as one does that was not understood: a shell tells its signal by a status above 128.
+    fn crashed(&self, exit: Exit) -> bool {
+        let signal = match exit {
+            Exit::Signal(signal) => Some(signal),
+            Exit::Code(code) => code.checked_sub(128),
+            Exit::OutOfMemory | Exit::TimedOut => None,
+        };
+        // SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGSEGV, SIGSYS.
+        signal.is_some_and(|signal| matches!(signal, 4..=7 | 11 | 31))
+            || self.wrote("qemu: uncaught target signal")
+    }
+
     fn wrote(&self, words: &str) -> bool {
         self.tail.iter().any(|line| line.to_ascii_lowercase().contains(words))
+    }
+
+    /// What its end, and what it wrote last, say of why it failed.
+    fn reason(&self) -> Option<String> {
+        match &self.foreign {
+            Some(platform)
+                if matches!(self.exit, Exit::Code(126 | 127 | 255 | 1 | 2))
+                    && self.wrote("exec format error") =>
+            {
+                return Some(format!(
+                    "the step is for {platform}, and started a program that is neither for that nor for this machine"
+                ));
+            }
+            Some(platform) if self.crashed(self.exit) => {
+                return Some(format!(
+                    "programs for {platform} are emulated here, and a crash may be the emulator's: try a newer one \
+                     with --emulator FILE or --emulator docker-image://REF, cross-compile in a stage that is FROM \
+                     --platform=$BUILDPLATFORM, or build on a machine of that platform"
+                ));
+            }
+            _ => {}
+        }
+        // As `env` and bash show a carriage return; and what is left of dash's line once it has moved the cursor back.
+        let carriage_return = self.wrote("\\r'")
+            || self
+                .tail
+                .iter()
+                .any(|line| line.starts_with(": not found") || line.contains("^M:") || line.ends_with("^M"));
+        let words = match self.exit {
+            Exit::OutOfMemory => "give it more with --memory, or let it do less at once",
+            Exit::TimedOut => "give it more time with --step-timeout",
+            _ if self.wrote("no space left on device") => {
+                "the disk is full: free some space, or set IMGBUILD_HOME to a larger one; or what the step filled is \
+                 in memory and has a size: /dev/shm (--shm-size), or a tmpfs that it mounts (size=)"
+            }
+            Exit::Code(126 | 127) if carriage_return => {
+                "a script has Windows line endings: save it with LF alone (`dos2unix`, or `* text=auto eol=lf` in \
+                 .gitattributes)"
+            }
+            Exit::Code(127) => {
+                "127: there is no such command in the image, nor in its PATH; of a script that is there, the \
+                 interpreter in its first line is missing, or that line ends in a carriage return (Windows line \
+                 endings)"
+            }
+            Exit::Code(126) => {
+                "126: the command is there and cannot be executed: `chmod +x` it (COPY --chmod=755), or start it with \
+                 its interpreter (`sh script`)"
+            }
+            Exit::Code(137) | Exit::Signal(9) => {
+                "something killed the command (SIGKILL), most often because memory ran out: look at the machine's \
+                 memory, raise --memory where it is set, or let the step do less at once"
+            }
+            _ => return None,
+        };
+        Some(words.to_owned())
     }
 }
 
@@ -47,30 +116,21 @@ impl Explain for FailedCommand {
     }
 
     fn hints(&self) -> Vec<String> {
-        let mut hints = Vec::new();
-        match (&self.foreign, self.exit) {
-            (Some(platform), Exit::Code(126 | 127 | 255 | 1 | 2)) if self.wrote("exec format error") => {
-                hints.push(format!(
-                    "the step is for {platform}, whose programs this machine cannot run, and there is no emulation \
-                     yet; start the stage with --platform=$BUILDPLATFORM and cross-compile, or build on such a machine"
-                ));
-            }
-            (_, Exit::OutOfMemory) => {
-                hints.push("give it more with --memory, or let it do less at once".into())
-            }
-            (_, Exit::TimedOut) => hints.push("give it more time with --step-timeout".into()),
-            (_, Exit::Code(127)) => {
-                hints.push("127 means that the command was not found in the image".into())
-            }
-            (_, Exit::Code(126)) => hints.push("126 means that the command may not be executed".into()),
-            _ if self.wrote("no space left on device") => {
-                hints.push("the disk is full: free some space, or set IMGBUILD_HOME to a larger one".into());
-            }
-            _ => {}
+        let mut hints: Vec<String> = self.secrets.iter().map(|id| missing_secret(id)).collect();
+        hints.extend(self.reason());
+        if !self.tail.is_empty() {
+            hints.push(format!("all of its output: imgbuild logs {}", self.log));
         }
-        hints.push(format!("all of its output: imgbuild logs {}", self.log));
         hints
     }
+}
+
+/// What to do about a secret that the build was not given.
+fn missing_secret(id: &str) -> String {
+    format!(
+        "the secret `{id}`, which the step mounts, was not given: --secret id={id},src=FILE or \
+         --secret id={id},env=NAME"
+    )
 }
 
 fn how(exit: Exit) -> String {
@@ -118,6 +178,7 @@ mod tests {
             exit,
             tail: Vec::new(),
             foreign: None,
+            secrets: Vec::new(),
             log: "ab".into(),
         };
         for (exit, words) in [
@@ -129,11 +190,55 @@ mod tests {
         ] {
             assert_eq!(failed(exit).to_string(), words);
         }
+        let hints = |exit, tail: &[&str]| {
+            let tail = tail.iter().map(|line| (*line).to_owned()).collect();
+            FailedCommand { tail, ..failed(exit) }.hints()
+        };
+        let log = "all of its output: imgbuild logs ab";
+        // Where there is no output, there is none to show.
+        assert_eq!(hints(Exit::Code(1), &[]), Vec::<String>::new());
+        assert_eq!(hints(Exit::Code(1), &["no"]), [log]);
+        for (exit, tail, words) in [
+            (Exit::Code(127), "sh: 1: nope: not found", "no such command"),
+            (Exit::Code(127), "env: 'python3\\r': No such file or directory", "Windows line endings: save"),
+            (Exit::Code(127), ": not found", "Windows line endings: save"),
+            (Exit::Code(126), "bash: ./x: /bin/sh^M: bad interpreter", "Windows line endings: save"),
+            (Exit::Code(127), "exec: /bin/sh^M", "Windows line endings: save"),
+            (Exit::Code(127), "grep: ^main: not found", "no such command"),
+            (Exit::Code(126), "sh: 1: ./x: Permission denied", "chmod +x"),
+            (Exit::Code(137), "Killed", "memory ran out"),
+            (Exit::Signal(9), "", "memory ran out"),
+            (Exit::OutOfMemory, "Killed", "--memory"),
+            (Exit::Code(127), "cp: No space left on device", "the disk is full"),
+            (Exit::Code(1), "dd: No space left on device", "--shm-size"),
+        ] {
+            let hints = hints(exit, &[tail]);
+            assert!(hints.len() == 2 && hints[0].contains(words) && hints[1] == log, "{hints:?}");
+        }
+        let secret = FailedCommand { secrets: vec!["npm".into()], ..failed(Exit::Code(1)) };
+        assert!(
+            secret.hints()[0].contains("`npm`") && secret.hints()[0].contains("--secret id=npm,src=FILE")
+        );
         let foreign = FailedCommand {
             tail: vec!["exec /bin/sh: Exec format error".into()],
             foreign: Some("linux/arm64".into()),
             ..failed(Exit::Code(255))
         };
-        assert!(foreign.hints()[0].contains("no emulation yet"));
+        assert!(foreign.hints()[0].contains("neither for that"));
+        for (exit, line, advised) in [
+            (Exit::Signal(11), "", true),
+            (Exit::Code(132), "Illegal instruction", true),
+            (Exit::Code(1), "qemu: uncaught target signal 11 (Segmentation fault) - core dumped", true),
+            (Exit::Code(1), "make: failed", false),
+            (Exit::Signal(9), "", false),
+        ] {
+            let failed = FailedCommand {
+                tail: vec![line.into()],
+                foreign: Some("linux/arm64".into()),
+                ..failed(exit)
+            };
+            assert_eq!(failed.hints()[0].contains("--emulator"), advised, "{exit:?}");
+            assert!(!FailedCommand { foreign: None, ..failed }.hints()[0].contains("--emulator"));
+        }
     }
 }

@@ -1,15 +1,18 @@
 //! Files that every command sees and no layer has.
 
-use std::{fs, net::IpAddr};
+use std::{fs, net::IpAddr, path::Path};
 
 use super::{certificates, options::CommandOptions};
-use crate::{recipe::Network, sandbox::FileMount};
+use crate::{
+    recipe::Network,
+    sandbox::{FileContent, FileMount},
+};
 
 /// What the machine is called for a command.
 const HOSTNAME: &str = "imgbuild";
 
 /// `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, and the certificates.
-pub(super) fn files(options: &CommandOptions, network: Network) -> Vec<FileMount> {
+pub(super) fn files(options: &CommandOptions, bundle: Option<&Path>, network: Network) -> Vec<FileMount> {
     let mut files = vec![
         public("/etc/hosts", hosts(&options.hosts).into_bytes()),
         public("/etc/hostname", format!("{HOSTNAME}\n").into_bytes()),
@@ -20,13 +23,16 @@ pub(super) fn files(options: &CommandOptions, network: Network) -> Vec<FileMount
         Network::Default | Network::Host => fs::read("/etc/resolv.conf").ok(),
     };
     files.extend(resolvers.map(|content| public("/etc/resolv.conf", content)));
-    if let Some(bundle) = &options.certificates {
-        files.push(public(certificates::BUNDLE, bundle.to_vec()));
-    }
+    let copied = bundle.map(|bundle| file(certificates::BUNDLE, FileContent::Copy(bundle.to_owned())));
+    files.extend(copied);
     files
 }
 
 fn public(target: &str, content: Vec<u8>) -> FileMount {
+    file(target, FileContent::Bytes(content))
+}
+
+fn file(target: &str, content: FileContent) -> FileMount {
     FileMount { target: target.to_owned(), content, mode: 0o644, uid: 0, gid: 0 }
 }
 

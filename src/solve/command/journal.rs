@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, BufWriter, Write},
+    io::{self, BufRead, BufReader, BufWriter, Write},
     path::PathBuf,
     sync::Mutex,
     time::{Duration, SystemTime},
@@ -10,16 +10,21 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::super::run::lock;
+use super::{
+    super::run::lock,
+    output::{Line, write_log_line},
+};
 use crate::{
     event::Outcome,
     graph::Node,
     oci::{Digest, canonical},
-    store::{Store, StoreError},
+    store::{Store, StoreError, Temporary},
 };
 
 /// How many builds are remembered.
 const BUILDS: usize = 20;
+/// How many bytes of a command's output are kept.
+const LONGEST_LOG: usize = 64 << 20;
 
 /// What a build did with its commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +114,7 @@ fn paths(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
     let folder = folder(store);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("list", folder)(error)),
     };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -132,7 +137,7 @@ pub fn log_lines(
     let path = log_path(store, key);
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("open", path)(error)),
     };
     let parse = |line: String| {
@@ -144,25 +149,58 @@ pub fn log_lines(
 }
 
 /// A log that is being written. It has its name when it is finished, whatever the command's end.
-pub(super) struct Log {
-    temporary: crate::store::Temporary,
-    out: BufWriter<File>,
+/// Most commands of many say nothing: there is no file before the first line.
+pub(super) struct Log<'a> {
+    store: &'a Store,
+    file: Option<(Temporary, BufWriter<File>)>,
+    room: usize,
 }
 
-impl Log {
-    pub(super) fn new(store: &Store) -> Result<Self, StoreError> {
-        let mut temporary = store.temporary()?;
-        let path = temporary.path().to_owned();
-        let file = temporary.file().try_clone().map_err(StoreError::io("open", path))?;
-        Ok(Self { temporary, out: BufWriter::new(file) })
+impl<'a> Log<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        Self { store, file: None, room: LONGEST_LOG }
     }
 
-    pub(super) fn out(&mut self) -> &mut impl Write {
-        &mut self.out
+    /// Adds a line; the one that there is no room for, and all after it, are left out, and the log says so.
+    pub(super) fn add(&mut self, line: &Line<'_>) -> Result<(), StoreError> {
+        let (temporary, out) = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let mut temporary = self.store.temporary()?;
+                let path = temporary.path().to_owned();
+                let file = temporary.file().try_clone().map_err(StoreError::io("open", path))?;
+                self.file.insert((temporary, BufWriter::new(file)))
+            }
+        };
+        let written = match self.room.checked_sub(line.text.len() + 1) {
+            Some(room) => {
+                self.room = room;
+                write_log_line(out, line)
+            }
+            None if self.room > 0 => {
+                self.room = 0;
+                let text = format!("[the rest is not kept: a log has {} MiB at most]", LONGEST_LOG >> 20);
+                write_log_line(out, &Line { text: &text, ..line.clone() })
+            }
+            None => Ok(()),
+        };
+        written.map_err(StoreError::io("write", temporary.path()))
     }
 
-    pub(super) fn keep(mut self, store: &Store, key: &Digest) -> Result<(), StoreError> {
-        self.out.flush().map_err(StoreError::io("write", self.temporary.path()))?;
-        self.temporary.keep(&log_path(store, key), false)
+    pub(super) fn keep(self, key: &Digest) -> Result<(), StoreError> {
+        let path = log_path(self.store, key);
+        match self.file {
+            Some((temporary, mut out)) => {
+                out.flush().map_err(StoreError::io("write", temporary.path()))?;
+                temporary.keep(&path, false)
+            }
+            // What it said when it ran before is not what it says.
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(StoreError::io("remove", path)(error))
+                }
+                _ => Ok(()),
+            },
+        }
     }
 }

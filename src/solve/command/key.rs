@@ -18,6 +18,7 @@ pub(super) fn run_key(
     sources: &[Digest],
 ) -> Result<Digest, StepError> {
     let mut key = KeyBuilder::new(VERSION);
+    // What runs its programs does not count, be it a processor or an emulator.
     key.part(node.runs_on.to_string().as_bytes());
     tree(&mut key, run, &node.below)?;
     list(&mut key, command.argv.iter().map(String::as_bytes));

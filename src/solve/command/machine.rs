@@ -30,6 +30,11 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
     /// A name for directories that hold trees as it keeps them.
     fn flavour(&self) -> &str;
 
+    /// Why commands cannot have emulators of their own, if they cannot.
+    fn no_emulation(&self) -> Option<String> {
+        None
+    }
+
     /// Runs a command. It is ended when the future is dropped.
     fn run<'a>(
         &'a self,

@@ -17,6 +17,8 @@ mod cache;
 mod carry_out;
 mod certificates;
 mod check;
+mod emulated;
+mod emulator;
 mod environment;
 mod execution;
 mod failed;
@@ -33,6 +35,7 @@ mod ssh;
 mod start;
 mod trees;
 
+pub use emulator::{EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, Runs, how};
 pub use failed::FailedCommand;
 pub use journal::{Journal, JournalStep, journals, log_lines};
 pub use options::{Allowed, CommandOptions, Secret};

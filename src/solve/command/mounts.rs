@@ -1,17 +1,17 @@
 //! What is mounted for a command.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs::File, path::PathBuf, sync::Arc};
 
 use super::{
     super::{StepError, run::Run},
     bind::Bound,
-    cache::{self, Held},
+    cache,
     machine::Machine,
     ssh::{Lent, lend},
 };
 use crate::{
     recipe::{self, CacheMount, Mount, SecretMount},
-    sandbox::{FileMount, RunMount},
+    sandbox::{FileContent, FileMount, RunMount},
 };
 
 /// The mounts of a command, and what must live as long as it runs.
@@ -24,7 +24,8 @@ pub(super) struct Mounts {
     pub(super) env: Vec<(String, String)>,
     /// Where the first agent is.
     pub(super) agent: Option<String>,
-    _held: Vec<Held>,
+    /// What keeps others from its caches.
+    pub(super) locks: Vec<Arc<File>>,
     _lent: Vec<Lent>,
 }
 
@@ -36,17 +37,23 @@ pub(super) async fn mounts(
     bound: &[Bound],
 ) -> Result<Mounts, StepError> {
     let (binds, caches) = with_sources(command, bound);
+    let mut lowers = Vec::with_capacity(binds.len());
+    for from in &binds {
+        lowers.push(from.trees(run, machine).await?);
+    }
+    // Last, so that nobody waits for a cache while something else is unpacked.
     let held = cache::hold(run, machine, &caches).await?;
-    let mut paths = held.iter().map(|held| held.path.clone());
-    let mut binds = binds.into_iter();
-    let mut made = Mounts::default();
+    let mut binds = binds.into_iter().zip(lowers);
+    let mut made =
+        Mounts { locks: held.iter().map(|held| Arc::clone(&held.lock)).collect(), ..Mounts::default() };
+    let mut paths = held.into_iter().map(|held| held.path);
     for mount in &command.mounts {
         match mount {
             Mount::Bind(bind) => {
-                if let Some(from) = binds.next() {
+                if let Some((from, lower)) = binds.next() {
                     made.mounts.push(RunMount::Trees {
                         target: bind.target.clone(),
-                        lower: from.trees(run, machine).await?,
+                        lower,
                         source: from.source.clone(),
                         read_only: !bind.writable,
                     });
@@ -69,8 +76,6 @@ pub(super) async fn mounts(
             }
         }
     }
-    drop(paths);
-    made._held = held;
     Ok(made)
 }
 
@@ -100,7 +105,7 @@ impl Mounts {
         if let Some(target) = &secret.file {
             self.files.push(FileMount {
                 target: target.clone(),
-                content: value.expose().to_vec(),
+                content: FileContent::Bytes(value.expose().to_vec()),
                 mode: secret.mode.map_or(0o400, |mode| mode.0),
                 uid: secret.uid,
                 gid: secret.gid,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
+use super::EmulatorOptions;
 use crate::{
     recipe::Network,
     sandbox::{Limits, Mode},
@@ -28,6 +29,8 @@ pub struct CommandOptions {
     pub agents: BTreeMap<String, PathBuf>,
     /// Proxy variables, under every name that tools look for.
     pub proxies: Vec<(String, String)>,
+    /// Where emulators of other platforms are looked for.
+    pub emulators: EmulatorOptions,
     /// Certificates to trust besides the image's, as PEM.
     pub certificates: Option<Arc<[u8]>>,
 }
@@ -44,6 +47,7 @@ impl Default for CommandOptions {
             secrets: BTreeMap::new(),
             agents: BTreeMap::new(),
             proxies: Vec::new(),
+            emulators: EmulatorOptions::default(),
             certificates: None,
         }
     }

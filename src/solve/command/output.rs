@@ -12,6 +12,8 @@ use crate::sandbox::Stream;
 const LONGEST: usize = 64 << 10;
 /// How many lines an error repeats.
 const TAIL: usize = 20;
+/// How many characters of a line an error repeats: the log has all of it.
+const SHOWN: usize = 500;
 /// Shorter values would hide too much that is no secret.
 const SHORTEST_SECRET: usize = 4;
 
@@ -104,7 +106,7 @@ impl<F: FnMut(Line<'_>)> Lines<F> {
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
-        self.tail.push_back(text);
+        self.tail.push_back(shortened(text));
     }
 
     /// Ends the lines that are open, and gives the last ones.
@@ -116,6 +118,15 @@ impl<F: FnMut(Line<'_>)> Lines<F> {
         }
         self.tail.into()
     }
+}
+
+/// A line as an error repeats it.
+fn shortened(mut line: String) -> String {
+    if let Some((end, _)) = line.char_indices().nth(SHOWN) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// Writes a line as logs keep it: seconds, stream, text.
@@ -165,7 +176,11 @@ mod tests {
     #[test]
     fn long_lines_are_cut() {
         let long = [b"x".repeat(LONGEST - 3), b" secret ".to_vec(), b"y".repeat(3 * LONGEST)].concat();
-        let (got, _) = lines(&["secret"], &[(Stream::Stdout, &long)]);
+        let (got, tail) = lines(&["secret"], &[(Stream::Stdout, &long)]);
+        assert!(tail.iter().all(|text| text.chars().count() <= SHOWN + 1), "{tail:?}");
+        let exact = "ä".repeat(SHOWN);
+        assert_eq!(shortened(exact.clone()), exact);
+        assert_eq!(shortened(format!("{exact}b")), format!("{exact}…"));
         assert!(got.iter().all(|(_, text)| text.len() <= LONGEST && !text.contains("sec")));
         assert_eq!(got.len(), 6, "{:?}", got.iter().map(|(_, text)| text.len()).collect::<Vec<_>>());
         let (got, tail) = lines(&[], &[(Stream::Stdout, "l\n".repeat(100).as_bytes())]);

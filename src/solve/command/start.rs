@@ -8,32 +8,40 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{
-    super::StepError,
+    super::{StepError, run::blocking},
     machine::{Ended, Machine, Output},
 };
 use crate::{
     error::Failure,
     layer::Entry,
     sandbox::{Execution, Mode, Sandbox, Settings},
-    store::Store,
+    store::{Store, TreesHeld},
 };
 
 /// Starts the sandbox, with its trees in the store.
 pub(super) async fn start(store: &Store, mode: Option<Mode>) -> Result<Arc<dyn Machine>, StepError> {
+    let shared = store.clone();
+    let trees = blocking(move || shared.hold_trees()).await??;
     let settings = Settings { mode, scratch: store.temporary_path(), program: None };
     let sandbox = Sandbox::start(&settings).await.map_err(|error| StepError::Other(error.into()))?;
-    Ok(Arc::new(Sandboxed { flavour: sandbox.flavour(), sandbox }))
+    Ok(Arc::new(Sandboxed { flavour: sandbox.flavour(), sandbox, _trees: trees }))
 }
 
 #[derive(Debug)]
 struct Sandboxed {
     sandbox: Sandbox,
     flavour: String,
+    /// As long as a step may run.
+    _trees: TreesHeld,
 }
 
 impl Machine for Sandboxed {
     fn flavour(&self) -> &str {
         &self.flavour
+    }
+
+    fn no_emulation(&self) -> Option<String> {
+        self.sandbox.no_emulation().map(ToString::to_string)
     }
 
     fn run<'a>(

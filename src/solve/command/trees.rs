@@ -1,6 +1,6 @@
 //! Layers as trees, each unpacked once and kept in the store.
 //!
-//! `trees/FLAVOUR/DIGEST` is what a layer says and nothing else, named by its diffID or its content key. A layer that
+//! `FLAVOUR/DIGEST` in the store's [`trees`](crate::store::Store::trees) is what a layer says and nothing else, named by its diffID or its content key. A layer that
 //! does not tell of all directories that it has something in means something else on other layers: the name of its tree
 //! then stands for those below it, too.
 
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::try_join_all;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -21,11 +21,12 @@ use super::{
         run::{Run, blocking, lock},
         step::view,
     },
+    carry_out::UNPACKING,
     machine::Machine,
 };
 use crate::{
-    graph::Tree,
-    image::{BaseLayer, fetch_layer},
+    event::{Outcome, Running, Task},
+    graph::{BaseId, Tree},
     layer::Entry,
     oci::Digest,
     rootfs,
@@ -35,7 +36,7 @@ use crate::{
 /// A layer of a tree, and where it is unpacked or will be.
 struct Wanted {
     number: usize,
-    base: Option<BaseLayer>,
+    of_base: bool,
     /// Where it is if it tells of all its directories.
     plain: PathBuf,
     /// Where it is if it does not.
@@ -51,24 +52,19 @@ pub(super) async fn trees(
     let wanted = wanted(run, machine, tree)?;
     let missing: Vec<&Wanted> = wanted.iter().filter(|one| one.found().is_none()).collect();
     if !missing.is_empty() {
-        if let Some(id) = tree.base {
-            let (engine, base) = (&run.engine, &run.bases[id.0]);
-            let layers = missing.iter().filter_map(|one| one.base.as_ref());
-            try_join_all(layers.map(|layer| fetch(engine, base, layer))).await?;
-        }
-        let mut chained = Vec::new();
-        let mut plain = Vec::new();
-        for one in missing {
-            match entries(run, tree, one.number).await? {
-                (entries, true) => plain.push(unpacked(run, machine, &one.plain, entries, &[])),
-                (entries, false) => chained.push((one, entries)),
-            }
-        }
-        try_join_all(plain).await?;
+        let task = missing.iter().any(|one| one.of_base).then_some(tree.base).flatten();
+        let task = task.and_then(|id| tell(run, id));
+        let prepared: Vec<_> =
+            missing.into_iter().map(|one| prepare(run, machine, tree, one).boxed()).collect();
+        // Not all at once: each holds a thread while it waits for its layer.
+        let prepared = stream::iter(prepared).buffered(2 * UNPACKING).try_collect::<Vec<_>>().await?;
         // These look at those below.
-        for (one, entries) in chained {
+        for (one, entries) in prepared.into_iter().flatten() {
             let lower: Vec<_> = wanted[..one.number].iter().filter_map(Wanted::found).collect();
             unpacked(run, machine, &one.chained, entries, &distinct(lower)).await?;
+        }
+        if let Some(task) = task {
+            task.finish(Outcome::Done, None);
         }
     }
     // Whatever is missing now was removed meanwhile: a root without it would be another one.
@@ -76,37 +72,46 @@ pub(super) async fn trees(
     Ok(distinct(found.ok_or(StepError::TreeVanished)?))
 }
 
-async fn fetch(
-    engine: &super::super::Engine,
-    base: &crate::image::Base,
-    layer: &BaseLayer,
-) -> Result<(), StepError> {
-    if rootfs::load(&engine.store, &layer.diff_id)?.is_some() {
-        return Ok(());
+/// Unpacks a layer, unless it has to look at the trees below: then its entries come back.
+async fn prepare<'a>(
+    run: &Arc<Run>,
+    machine: &dyn Machine,
+    tree: &Tree,
+    one: &'a Wanted,
+) -> Result<Option<(&'a Wanted, Vec<Entry>)>, StepError> {
+    match entries(run, tree, one.number).await? {
+        (entries, true) => unpacked(run, machine, &one.plain, entries, &[]).await.map(|()| None),
+        (entries, false) => Ok(Some((one, entries))),
     }
-    Ok(fetch_layer(&engine.store, &engine.registry, base, layer).await?)
+}
+
+/// Tells that the layers of a base are unpacked, once: that may take long, and is no part of a command's own time.
+fn tell(run: &Run, id: BaseId) -> Option<Running> {
+    let first = lock(&run.commands.told).insert(id.0);
+    let image = run.bases[id.0].name.clone();
+    first.then(|| run.engine.sink.start(Task::Unpack { image }, None))
 }
 
 fn wanted(run: &Run, machine: &dyn Machine, tree: &Tree) -> Result<Vec<Wanted>, StepError> {
     let folder = folder(run, machine);
     let layers = tree.base.map(|id| run.bases[id.0].layers()).unwrap_or_default();
-    let mut names: Vec<(Digest, Option<BaseLayer>)> =
-        layers.into_iter().map(|layer| (layer.diff_id, Some(layer))).collect();
+    let of_base = layers.len();
+    let mut names: Vec<Digest> = layers.into_iter().map(|layer| layer.diff_id).collect();
     for id in &tree.nodes {
         // Nodes wait for those below them before they begin.
         if let Some(made) = run.made(*id) {
-            names.push((made.content_key()?, None));
+            names.push(made.content_key()?);
         }
     }
     let mut chain = KeyBuilder::new(b"imgbuild tree chain 1").finish();
     let mut wanted = Vec::new();
-    for (number, (name, base)) in names.into_iter().enumerate() {
+    for (number, name) in names.into_iter().enumerate() {
         let mut key = KeyBuilder::new(b"imgbuild tree chain 1");
         key.part(chain.as_bytes());
         key.part(name.as_bytes());
         chain = key.finish();
         let (plain, chained) = (folder.join(name.hex()), folder.join(chain.hex()));
-        wanted.push(Wanted { number, base, plain, chained });
+        wanted.push(Wanted { number, of_base: number < of_base, plain, chained });
     }
     Ok(wanted)
 }
@@ -126,13 +131,12 @@ async fn entries(run: &Arc<Run>, tree: &Tree, number: usize) -> Result<(Vec<Entr
             return Ok((made.entries.clone(), made.index()?.is_complete()));
         }
         // As the layers below place it: behind links of theirs, perhaps.
-        let complete = match tree.base.map(|id| run.bases[id.0].layers()) {
+        let placed = view(&run, &tree).layer(number)?;
+        let raw = match tree.base.map(|id| run.bases[id.0].layers()) {
             Some(layers) => rootfs::load(&run.engine.store, &layers[number].diff_id)?,
             None => None,
         };
-        let view = view(&run, &tree);
-        let placed = view.layer(number)?;
-        let complete = complete.map_or_else(|| placed.is_complete(), |raw| raw.is_complete());
+        let complete = raw.map_or_else(|| placed.is_complete(), |raw| raw.is_complete());
         Ok((placed.layer(), complete))
     })
     .await?
@@ -140,7 +144,7 @@ async fn entries(run: &Arc<Run>, tree: &Tree, number: usize) -> Result<(Vec<Entr
 
 /// Where trees are.
 pub(super) fn folder(run: &Run, machine: &dyn Machine) -> PathBuf {
-    run.engine.store.root().join("trees").join(machine.flavour())
+    run.engine.store.trees().join(machine.flavour())
 }
 
 /// Makes sure that these entries are unpacked at `path`. Nothing half-done is ever there.

@@ -6,27 +6,21 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use tokio::runtime::Handle;
-
 use super::super::{
-    StepError,
+    StepError, base_layers,
     place::Ground,
     run::{Run, lock},
 };
 use crate::{
-    graph::Tree,
-    image::{Base, BaseLayer, fetch_layer},
+    graph::{BaseId, Tree},
+    image::BaseLayer,
     layer::{Content, Entry, EntryPath, Kind},
-    rootfs::{Found, Item, LayerSource, PlacedLayer, RootfsError, TarIndex, View, materialise_layer},
+    rootfs::{Found, Item, LayerSource, PlacedLayer, RootfsError, TarIndex, View},
 };
 
-/// A tree as one view. Base layers are fetched when they are looked at, and not before.
+/// A tree as one view. No base layer is fetched before one is looked at.
 pub(in super::super) fn view(run: &Arc<Run>, tree: &Tree) -> View {
-    let base = tree.base.map(|id| {
-        let base = Arc::clone(&run.bases[id.0]);
-        let layers = base.layers();
-        (base, layers)
-    });
+    let base = tree.base.map(|id| (id, run.bases[id.0].layers()));
     let layers = run.placed.of(tree, base.as_ref().map_or(0, |(_, layers)| layers.len()));
     View::sharing(TreeLayers { run: Arc::clone(run), base, tree: tree.clone() }, layers)
 }
@@ -62,7 +56,7 @@ impl PlacedLayers {
 
 struct TreeLayers {
     run: Arc<Run>,
-    base: Option<(Arc<Base>, Vec<BaseLayer>)>,
+    base: Option<(BaseId, Vec<BaseLayer>)>,
     tree: Tree,
 }
 
@@ -80,13 +74,10 @@ impl LayerSource for TreeLayers {
                 None => Ok(Arc::new(index_of(&[])?)),
             };
         }
-        let Some((base, layers)) = &self.base else { return Ok(Arc::new(index_of(&[])?)) };
-        let layer = &layers[layer];
-        let engine = &self.run.engine;
-        materialise_layer(&engine.store, &layer.diff_id, &base.name, || {
-            Handle::current().block_on(fetch_layer(&engine.store, &engine.registry, base, layer))?;
-            Ok(engine.store.open_blob(&layer.descriptor.digest)?)
-        })
+        match &self.base {
+            Some((id, layers)) => base_layers::index(&self.run, *id, &layers[layer]),
+            None => Ok(Arc::new(index_of(&[])?)),
+        }
     }
 }
 

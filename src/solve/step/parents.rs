@@ -10,7 +10,7 @@ use crate::{
     context::Filter,
     graph::Origin,
     layer::{Entry, EntryPath},
-    recipe::Copy,
+    recipe::{Copy, Written},
 };
 
 /// A source and where it goes.
@@ -28,10 +28,12 @@ pub(super) fn kept(run: &Arc<Run>, origin: &Origin, copy: &Copy) -> Result<Vec<K
     let filter = Arc::new(Filter::new(&copy.exclude).map_err(StepError::exclude)?);
     let mut known: HashSet<EntryPath> = HashSet::new();
     let mut kept = Vec::new();
-    for written in &copy.sources {
+    for (place, written) in copy.sources.iter().enumerate() {
         let (source, cut) = pivot(written);
+        let sources_written = copy.written.sources.get(place).into_iter().cloned().collect();
         // What is left out is named from the pivot on, which the source does not know.
-        let single = Copy { sources: vec![source], exclude: Vec::new(), ..copy.clone() };
+        let written = Written { sources: sources_written, ..copy.written.clone() };
+        let single = Copy { sources: vec![source], exclude: Vec::new(), written, ..copy.clone() };
         for source in sources(run, origin, &single)? {
             let named = source.path.clone();
             let root = named.as_ref().and_then(|named| behind(named, cut));

@@ -44,7 +44,7 @@ pub(super) fn file(run: &Arc<Run>, source: &UrlSource) -> Result<Source, StepErr
     }
     let path = file_name(&source.url);
     let mut entry = Entry::new(path.clone(), Kind::File(content), MODE);
-    entry.mtime = file.modified.unwrap_or(0);
+    entry.mtime = file.modified.unwrap_or(run.mtime);
     let item = SourceItem { below: None, entry, identity: None };
     Ok(Source { path: Some(path), directory: false, items: Box::new(iter::once(item)) })
 }

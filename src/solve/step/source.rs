@@ -15,7 +15,7 @@ use super::{
     remote,
 };
 use crate::{
-    context::Filter,
+    context::{ContextError, Filter},
     graph::{Origin, Tree},
     layer::{Content, Entry, EntryPath, FileStat, Kind, open_file},
     recipe::Copy,
@@ -45,12 +45,50 @@ pub(super) struct SourceItem {
 
 /// What the sources of a copy name.
 pub(super) fn sources(run: &Arc<Run>, origin: &Origin, copy: &Copy) -> Result<Vec<Source>, StepError> {
-    match origin {
+    let found = match origin {
         Origin::Context(name) => super::context::sources(run, name, copy),
         Origin::Tree(tree) => from_tree(run, tree, copy),
         Origin::Url(url) => Ok(vec![remote::file(run, url)?]),
         Origin::Git(git) => remote::commit(run, git, copy),
+    };
+    found.map_err(|error| as_written(error, copy))
+}
+
+/// The error with what was not found as the user wrote it.
+fn as_written(error: StepError, copy: &Copy) -> StepError {
+    let written = |source: String| {
+        let place = copy.sources.iter().position(|known| *known == source);
+        place.and_then(|place| copy.written.sources.get(place)).cloned().unwrap_or(source)
+    };
+    match error {
+        StepError::NoMatch { pattern, what, similar } => {
+            let what = copy.written.from.clone().unwrap_or(what);
+            StepError::NoMatch { pattern: written(pattern), what, similar }
+        }
+        StepError::Context(ContextError::Missing { written: source, root, similar }) => {
+            let written = written(source);
+            // Docker's rules look for `../x` at `x`; where there is none, what was meant is outside.
+            let error = match leads_out(&written) {
+                true => ContextError::Outside { written, root },
+                false => ContextError::Missing { written, root, similar },
+            };
+            StepError::Context(error)
+        }
+        error => error,
     }
+}
+
+/// Whether a path goes above where it begins.
+fn leads_out(path: &str) -> bool {
+    let mut depth = 0_i32;
+    path.split('/').any(|part| {
+        depth += match part {
+            "" | "." => 0,
+            ".." => -1,
+            _ => 1,
+        };
+        depth < 0
+    })
 }
 
 fn from_tree(run: &Arc<Run>, tree: &Tree, copy: &Copy) -> Result<Vec<Source>, StepError> {

@@ -365,6 +365,7 @@ fn a_working_directory_is_made_once() {
         StepKind::Mkdir(Mkdir {
             path: EntryPath::new(path).unwrap(),
             owner: owner(5, 5),
+            owner_from: None,
             mode: None,
             rules: Rules::Docker,
         })

@@ -124,7 +124,7 @@ impl Bench {
             no_cache_stages: BTreeSet::new(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let built = runtime.block_on(build(&self.engine, &Ready(recipe), &options, Arc::new(|_| {})))?;
+        let built = runtime.block_on(build(&self.engine, &Ready(recipe), &options, Arc::new(|_, _| {})))?;
         let store = &self.engine.store;
         let read = |digest| store.read_blob(digest).unwrap().unwrap();
         let manifest = Manifest::parse(&read(&built.images[0].manifest.digest)).unwrap();
@@ -192,23 +192,12 @@ fn line(entry: &Entry) -> String {
 
 /// A Dockerfile's COPY of these sources of the main context; a slash at the end of `to` counts.
 fn docker_copy(sources: &[&str], to: &str) -> Copy {
-    Copy {
-        from: CopySource::Context(String::new()),
-        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
-        to: match EntryPath::new(to) {
-            Some(path) if !to.ends_with('/') => Destination::Path(path),
-            path => Destination::Directory(path),
-        },
-        exclude: Vec::new(),
-        owner: None,
-        modes: Modes::default(),
-        timestamps: Timestamps::Fixed,
-        independent: false,
-        parents: false,
-        archives: Archives::Keep,
-        empty_globs: true,
-        rules: Rules::Docker,
-    }
+    let to = match EntryPath::new(to) {
+        Some(path) if !to.ends_with('/') => Destination::Path(path),
+        path => Destination::Directory(path),
+    };
+    let sources = sources.iter().map(|source| (*source).to_owned()).collect();
+    Copy::docker(CopySource::Context(String::new()), sources, to)
 }
 
 fn write(path: &str, content: &'static str) -> StepKind {
