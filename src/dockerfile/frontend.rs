@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Failure,
     event::Sink,
-    recipe::{BaseConfigs, BaseImage, Defaults, Frontend, Recipe, Request},
+    recipe::{BaseConfigs, BaseImage, Defaults, Frontend, Mention, Recipe, Request},
     source::{Diagnostic, Diagnostics},
 };
 
@@ -116,6 +116,11 @@ impl Frontend for Dockerfile {
 
     fn further_bases(&self, request: &Request, configs: &BaseConfigs) -> Result<Vec<BaseImage>, Failure> {
         Ok(evaluate::bases(&self.syntax, request, configs)?)
+    }
+
+    fn mention(&self, request: &Request, configs: &BaseConfigs, image: &BaseImage) -> Option<Mention> {
+        // What is wrong with the file itself was told before any image was asked for.
+        evaluate::mention(&self.syntax, request, configs, image).ok().flatten()
     }
 
     fn runs_triggers(&self) -> bool {

@@ -292,7 +292,7 @@ pub struct MountOption {
 }
 
 /// What a `--mount` says, values expanded. Defaults of targets and ids are left to the one who carries it out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mount {
     /// What is mounted.
     pub kind: MountKind,
@@ -324,9 +324,10 @@ pub struct Mount {
 }
 
 /// What a `--mount` mounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MountKind {
     /// Files of a context, a stage or an image.
+    #[default]
     Bind,
     /// A directory that outlives the build.
     Cache,

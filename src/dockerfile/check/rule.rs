@@ -91,7 +91,8 @@ pub(super) const EXPOSE_INVALID_FORMAT: Rule = documented(
 );
 
 pub(super) const NON_ROOT_USER: Rule = own("NonRootUser", "the image does not run as root");
-pub(super) const PINNED_BASE: Rule = own("PinnedBase", "a base has a tag that says its version, or a digest");
+pub(super) const PINNED_BASE: Rule =
+    own("PinnedBase", "a base has a tag that says its version (with a digit in it), or a digest");
 pub(super) const HEALTHCHECK_MISSING: Rule =
     own("HealthcheckMissing", "an image that serves a port says how to find out whether it is well");
 pub(super) const PACKAGE_CACHE_CLEANED: Rule =

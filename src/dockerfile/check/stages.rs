@@ -200,15 +200,16 @@ impl Checker<'_> {
         if reference.digest.is_some() {
             return;
         }
-        let latest = match reference.tag.as_deref() {
-            None => "no tag",
-            Some("latest") => "the tag `latest`",
-            Some(_) => return,
+        // Every version has a digit in it; a tag without one (`alpine`, `lts`, `latest`) is moved on.
+        let floating = match reference.tag.as_deref() {
+            None => "no tag".to_owned(),
+            Some(tag) if tag.bytes().any(|b| b.is_ascii_digit()) => return,
+            Some(tag) => format!("the tag `{tag}`, which says no version"),
         };
         let span = self.file.stages[index].from.node.image.span.clone();
-        let message = format!("the base {image} has {latest}, which means another image from day to day");
-        let hint =
-            "write a tag with the version, or a digest (`imgbuild inspect` shows it): image:1.2@sha256:…";
+        let message = format!("the base {image} has {floating}: it means another image from day to day");
+        let hint = "write a tag with a version, as in image:1.2 or image:1.2-slim, or a digest (`imgbuild inspect` shows \
+                    it): image:1.2@sha256:…";
         self.find(rule::PINNED_BASE, &span, message, hint);
     }
 }

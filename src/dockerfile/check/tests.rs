@@ -155,9 +155,18 @@ const CASES: [(&str, &[&str], &[&str]); 27] = [
     ),
     (
         "PinnedBase",
-        &["FROM a", "FROM a:latest", "FROM reg.example:5000/a"],
+        &[
+            "FROM a",
+            "FROM a:latest",
+            "FROM reg.example:5000/a",
+            "FROM nginx:alpine",
+            "FROM node:lts-slim",
+            "ARG TAG=stable\nFROM a:$TAG",
+        ],
         &[
             "FROM a:1",
+            "FROM python:3.11-slim",
+            "FROM nginx:alpine3.20",
             "FROM scratch",
             "FROM a:1 AS x\nFROM x",
             "FROM a@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",

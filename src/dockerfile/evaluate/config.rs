@@ -75,6 +75,7 @@ impl StageBuilder<'_> {
 
     pub(super) fn user(&mut self, at: Current<'_>, word: &Word) -> Result<(), Diagnostic> {
         let user = self.expand(at, word)?;
+        self.end.user_from = Some(self.location(at));
         self.config(at, format!("USER {user}"), vec![ConfigChange::User(user)]);
         Ok(())
     }
@@ -96,7 +97,8 @@ impl StageBuilder<'_> {
                 None | Some("" | "root" | "0" | "0:0" | "root:root") => None,
                 Some(user) => Some(value::owner(&at.line.file, word, user)?),
             };
-            let mkdir = Mkdir { path: entry, owner, mode: None, rules: Rules::Docker };
+            let owner_from = self.end.user_from.clone();
+            let mkdir = Mkdir { path: entry, owner, owner_from, mode: None, rules: Rules::Docker };
             self.push(at, said, StepKind::Mkdir(mkdir));
             // One entry of the history for both.
             of_config.clear();

@@ -13,7 +13,7 @@ use crate::{
     oci::Digest,
     recipe::{
         self, Archives, Copy, CopySource, Destination, FileMode, GitSource, Modes, Owner, Rules, Step,
-        StepKind, Timestamps, UrlSource, Write,
+        StepKind, Timestamps, UrlSource, Write, Written,
     },
     remote::{Place, PlaceError},
     source::Diagnostic,
@@ -22,6 +22,8 @@ use crate::{
 /// What `COPY` and `ADD` say besides their sources.
 struct Shared {
     keyword: &'static str,
+    /// What the files come from, in words, if it is named.
+    from: Option<String>,
     to: Destination,
     /// The destination as written, for the history.
     written: String,
@@ -39,7 +41,8 @@ impl StageBuilder<'_> {
             Some(word) => self.origin(at, &word.text, word)?,
             None => CopySource::Context(String::new()),
         };
-        let shared = self.shared(at, "COPY", &copy.files)?;
+        let mut shared = self.shared(at, "COPY", &copy.files)?;
+        shared.from = copy.from.as_ref().map(|word| self.origin_words(&word.text, &from));
         let mut paths = Vec::new();
         for source in &copy.files.sources {
             match source {
@@ -145,6 +148,7 @@ impl StageBuilder<'_> {
         };
         Ok(Shared {
             keyword,
+            from: None,
             to: self.destination(at, files, &written)?,
             written,
             owner,
@@ -218,6 +222,7 @@ impl StageBuilder<'_> {
             archives,
             empty_globs: true,
             rules: Rules::Docker,
+            written: Written { from: shared.from.clone(), sources: sources.to_vec() },
         };
         let said = shared.said(&shown.join(" "));
         self.push(at, said, StepKind::Copy(copy));
@@ -256,6 +261,7 @@ impl StageBuilder<'_> {
             archives: Archives::Keep,
             empty_globs: false,
             rules: Rules::Docker,
+            written: Written::default(),
         };
         let said = shared.said(&format!("<<{}", heredoc.name));
         self.push(at, said, StepKind::Copy(copy));

@@ -7,6 +7,7 @@
 mod command;
 mod config;
 mod files;
+mod mention;
 mod origin;
 pub(super) mod plan;
 mod run;
@@ -25,7 +26,7 @@ use self::{
 use super::syntax;
 use crate::{
     error::Kind,
-    recipe::{self, BaseConfigs, BaseImage, Recipe, Request},
+    recipe::{self, BaseConfigs, BaseImage, Mention, Recipe, Request},
     source::Diagnostic,
 };
 
@@ -54,6 +55,18 @@ pub(super) fn bases(
 ) -> Result<Vec<BaseImage>, Diagnostic> {
     let evaluator = Evaluator { file, request };
     Ok(Plan::new(evaluator, &global_scope(&evaluator)?, configs)?.bases())
+}
+
+/// Where the file names this image.
+pub(super) fn mention(
+    file: &syntax::Dockerfile,
+    request: &Request,
+    configs: &BaseConfigs,
+    image: &BaseImage,
+) -> Result<Option<Mention>, Diagnostic> {
+    let evaluator = Evaluator { file, request };
+    let globals = global_scope(&evaluator)?;
+    Ok(Plan::new(evaluator, &globals, configs)?.mention(image))
 }
 
 /// The recipe.

@@ -12,6 +12,14 @@ use crate::{
 };
 
 impl StageBuilder<'_> {
+    /// A source in words.
+    pub(super) fn origin_words(&self, name: &str, source: &CopySource) -> String {
+        match source {
+            CopySource::Stage(_) if self.plan.is_stage(name) => format!("the stage `{name}`"),
+            _ => name.to_owned(),
+        }
+    }
+
     /// What `--from=name` or `from=name` means.
     pub(super) fn origin(
         &mut self,

@@ -42,19 +42,21 @@ pub(in crate::dockerfile) struct Planned<'a> {
     pub(in crate::dockerfile) index: usize,
     /// Its name, or its number as a name.
     pub(in crate::dockerfile) name: String,
+    /// What its `FROM` names, variables replaced.
+    pub(super) image: String,
     pub(in crate::dockerfile) base: Base,
     pub(in crate::dockerfile) platform: Platform,
     /// What is done in it, triggers first.
     pub(in crate::dockerfile) lines: Vec<Line<'a>>,
     /// Whether a context of the stage's name stands in for it.
-    replaced: bool,
+    pub(super) replaced: bool,
     needed: bool,
 }
 
 /// All stages, and which of them are needed.
 #[derive(Debug)]
 pub(in crate::dockerfile) struct Plan<'a> {
-    evaluator: Evaluator<'a>,
+    pub(super) evaluator: Evaluator<'a>,
     stages: Vec<Planned<'a>>,
     target: usize,
     /// The last stage of each name, in lower case.
@@ -116,10 +118,7 @@ impl<'a> Plan<'a> {
         let name = from.name.as_ref().map(|name| name.text.to_lowercase());
         let image = self.evaluator.expand(&from.image, globals)?;
         if image.is_empty() {
-            let message = format!("the base image of this stage is empty: {} has no value", from.image.text);
-            return Err(Diagnostic::new(message)
-                .at(file.at(from.image.span.clone()), "nothing is left of this")
-                .hint("give the argument a default before the first FROM, or a value with --build-arg"));
+            return Err(self.without_value(&from.image, globals, "the base image of this stage is empty"));
         }
         let wanted = match &from.platform {
             Some(word) => Some(self.read_platform(word, globals)?),
@@ -137,7 +136,11 @@ impl<'a> Plan<'a> {
                     statement: Cow::Borrowed(statement),
                     trigger: false,
                 }));
-                self.base(&image, &from.image)?
+                self.base(&image, &from.image).map_err(|error| match self.missing(&from.image, globals) {
+                    missing if missing.is_empty() => error,
+                    // `FROM image:$TAG`, where the tag is empty.
+                    _ => self.without_value(&from.image, globals, &format!("{image:?} is no image")),
+                })?
             }
         };
         match &base {
@@ -146,7 +149,7 @@ impl<'a> Plan<'a> {
             Base::Context(_) | Base::Image(_) => {}
         }
         let name = name.unwrap_or_else(|| format!("stage-{index}"));
-        Ok(Planned { index, name, base, platform, lines, replaced, needed: false })
+        Ok(Planned { index, name, image, base, platform, lines, replaced, needed: false })
     }
 
     fn read_platform(&self, word: &Word, globals: &Scope) -> Result<Platform, Diagnostic> {
@@ -217,6 +220,12 @@ impl<'a> Plan<'a> {
                 None => self.image(file, name, word),
             },
         }
+    }
+
+    /// Whether this is the name, or the number, of a stage.
+    pub(super) fn is_stage(&self, name: &str) -> bool {
+        let number = name.parse::<usize>().is_ok_and(|index| index < self.stages.len());
+        number || self.by_name(name).is_some()
     }
 
     /// The stage of this name: the last one, where several have it.
@@ -368,7 +377,7 @@ fn first(errors: &crate::source::Diagnostics, image: &ImageSource) -> Diagnostic
 }
 
 /// The names of what an instruction takes files from.
-fn sources(instruction: &Instruction) -> Vec<(&str, &Word)> {
+pub(super) fn sources(instruction: &Instruction) -> Vec<(&str, &Word)> {
     match instruction {
         Instruction::Copy(copy) => copy.from.iter().map(|from| (from.text.as_str(), from)).collect(),
         Instruction::Run(run) => {

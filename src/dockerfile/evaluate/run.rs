@@ -1,5 +1,7 @@
 //! `RUN`.
 
+use std::sync::Arc;
+
 use super::{
     command::{shell_of, texts},
     plan::Base,
@@ -8,8 +10,8 @@ use super::{
 use crate::{
     dockerfile::syntax::{self, CommandLine, Heredoc, MountFlag, MountKind, Word},
     recipe::{
-        BindMount, CacheMount, CopySource, FileMode, Mount, Network, Run, SecretMount, Security, SshMount,
-        StepKind, TmpfsMount,
+        BindMount, CacheMount, CopySource, FileMode, Mount, Network, Rules, Run, SecretMount, Security,
+        SshMount, StepKind, TmpfsMount,
     },
     source::Diagnostic,
 };
@@ -39,9 +41,10 @@ impl StageBuilder<'_> {
         let said = self.said(&argv);
         let run = Run {
             argv,
-            env: self.end.scope.pairs().to_vec(),
+            env: Arc::clone(self.end.scope.pairs()),
             workdir: self.workdir_now().to_owned(),
             user: self.end.config.user.clone().unwrap_or_default(),
+            user_from: self.end.user_from.clone(),
             mounts,
             network: match run.network {
                 None | Some(syntax::Network::Default) => Network::Default,
@@ -53,6 +56,7 @@ impl StageBuilder<'_> {
                 Some(syntax::Security::Insecure) => Security::Insecure,
             },
             timeout: None,
+            rules: Rules::Docker,
         };
         self.push(at, said, StepKind::Run(Box::new(run)));
         Ok(())
@@ -64,7 +68,7 @@ impl StageBuilder<'_> {
         let mut said = String::from("RUN ");
         if !args.is_empty() {
             said.push_str(&format!("|{} ", args.len()));
-            for (name, _) in args {
+            for (name, _) in args.iter() {
                 said.push_str(&format!("{name}={} ", self.end.scope.get(name).unwrap_or_default()));
             }
         }
@@ -114,6 +118,7 @@ impl StageBuilder<'_> {
         mounts.push(Mount::Bind(BindMount {
             target: SCRIPTS.to_owned(),
             from,
+            from_words: None,
             source: String::new(),
             writable: false,
         }));
@@ -177,16 +182,19 @@ impl StageBuilder<'_> {
                 // A cache that begins with nothing is what it is without `from`.
                 let empty = mount.kind == MountKind::Cache
                     && self.plan.source(self.stage.index, &at.line.file, name, word)? == Base::Scratch;
-                if empty { None } else { Some(self.origin(at, name, word)?) }
+                let from = if empty { None } else { Some(self.origin(at, name, word)?) };
+                from.map(|from| (self.origin_words(name, &from), from))
             }
             None => None,
         };
+        let (from_words, from) = from.unzip();
         Ok(match mount.kind {
             MountKind::Cache => Mount::Cache(CacheMount {
                 id: mount.id.filter(|id| !id.is_empty()),
                 target,
                 sharing: mount.sharing.unwrap_or_default(),
                 from: from.map(|from| (from, source)),
+                from_words,
                 read_only: mount.read_only,
                 mode: mount.mode.map(FileMode),
                 uid: mount.uid.unwrap_or(0),
@@ -195,6 +203,7 @@ impl StageBuilder<'_> {
             _ => Mount::Bind(BindMount {
                 target,
                 from: from.unwrap_or_else(|| CopySource::Context(String::new())),
+                from_words,
                 source,
                 writable: !mount.read_only,
             }),

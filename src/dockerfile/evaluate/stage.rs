@@ -11,10 +11,8 @@ use crate::{
     dockerfile::syntax::{Arg, Instruction, Word},
     layer::EntryPath,
     oci::Config,
-    recipe::{
-        self, Archives, ConfigChange, Copy, CopySource, Destination, Modes, Rules, Step, StepKind, Timestamps,
-    },
-    source::{Diagnostic, SourceFile},
+    recipe::{self, ConfigChange, Copy, CopySource, Destination, Step, StepKind},
+    source::{Diagnostic, Location, SourceFile},
 };
 
 /// The search path where neither image nor Dockerfile sets one (BuildKit's default for Linux).
@@ -31,6 +29,8 @@ pub(super) struct End {
     pub(super) config: Config,
     /// Arguments and environment, as `RUN` and expansion see them.
     pub(super) scope: Scope,
+    /// Where the file says who runs commands.
+    pub(super) user_from: Option<Location>,
     /// The declared arguments, for the history of `RUN`; none has a value here.
     pub(super) args: Scope,
 }
@@ -48,7 +48,7 @@ impl End {
             let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
             scope.set(name, value);
         }
-        Self { config, scope, args: Scope::default() }
+        Self { config, scope, ..Self::default() }
     }
 
     /// What a stage leaves to another one: triggers are carried out, and not left again.
@@ -238,20 +238,8 @@ impl<'a> StageBuilder<'a> {
 
     /// A stage that starts from a directory has all of it.
     fn push_context(&mut self, name: &str) {
-        let copy = Copy {
-            from: CopySource::Context(name.to_owned()),
-            sources: vec![".".to_owned()],
-            to: Destination::Directory(None),
-            exclude: Vec::new(),
-            owner: None,
-            modes: Modes::default(),
-            timestamps: Timestamps::Fixed,
-            independent: false,
-            parents: false,
-            archives: Archives::Keep,
-            empty_globs: true,
-            rules: Rules::Docker,
-        };
+        let from = CopySource::Context(name.to_owned());
+        let copy = Copy::docker(from, vec![".".to_owned()], Destination::Directory(None));
         self.steps.push(Step {
             name: format!("FROM {name}"),
             created_by: format!("FROM {name}"),
@@ -271,7 +259,7 @@ impl<'a> StageBuilder<'a> {
     }
 
     /// The place of an instruction: of its first line, as errors show it.
-    pub(super) fn location(&self, at: Current<'_>) -> crate::source::Location {
+    pub(super) fn location(&self, at: Current<'_>) -> Location {
         let file: &SourceFile = &at.line.file;
         let span = at.line.statement.span.clone();
         let text = file.text().get(span.clone()).unwrap_or_default();

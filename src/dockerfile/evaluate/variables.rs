@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
+    sync::Arc,
 };
 
 use super::Evaluator;
@@ -20,7 +21,7 @@ use crate::{
 /// `ARG` and `ENV` set it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::dockerfile) struct Scope {
-    list: Vec<(String, String)>,
+    list: Arc<Vec<(String, String)>>,
     /// Where in the list each name is.
     places: HashMap<String, usize>,
 }
@@ -31,16 +32,17 @@ impl Scope {
     }
 
     pub(in crate::dockerfile) fn set(&mut self, name: &str, value: &str) {
+        let list = Arc::make_mut(&mut self.list);
         match self.places.get(name) {
-            Some(at) => value.clone_into(&mut self.list[*at].1),
+            Some(at) => value.clone_into(&mut list[*at].1),
             None => {
-                self.places.insert(name.to_owned(), self.list.len());
-                self.list.push((name.to_owned(), value.to_owned()));
+                self.places.insert(name.to_owned(), list.len());
+                list.push((name.to_owned(), value.to_owned()));
             }
         }
     }
 
-    pub(in crate::dockerfile) fn pairs(&self) -> &[(String, String)] {
+    pub(in crate::dockerfile) fn pairs(&self) -> &Arc<Vec<(String, String)>> {
         &self.list
     }
 }

@@ -144,7 +144,7 @@ impl MountFlag {
             };
             values.push((option.key.text.to_ascii_lowercase(), value));
         }
-        let mut resolver = Resolver { file, flag: self, mount: empty(), read_only: None };
+        let mut resolver = Resolver { file, flag: self, mount: Mount::default(), read_only: None };
         // The others are checked against it, wherever it stands.
         for (option, (key, value)) in self.options.iter().zip(&values) {
             if let ("type", Some(value)) = (key.as_str(), value) {
@@ -158,24 +158,6 @@ impl MountFlag {
             }
         }
         resolver.finish()
-    }
-}
-
-fn empty() -> Mount {
-    Mount {
-        kind: MountKind::Bind,
-        from: None,
-        source: None,
-        target: None,
-        read_only: false,
-        id: None,
-        sharing: None,
-        required: false,
-        size: None,
-        mode: None,
-        uid: None,
-        gid: None,
-        env: None,
     }
 }
 

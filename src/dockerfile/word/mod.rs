@@ -3,12 +3,14 @@
 
 mod expanded;
 mod lexer;
+mod parts;
 mod pattern;
 #[cfg(test)]
 mod tests;
 
 pub use expanded::{Expanded, Variables, WordError};
 use lexer::{Lexer, Quotes};
+pub use parts::{Modifier, Part, heredoc_parts, parts};
 
 use super::syntax::Escape;
 

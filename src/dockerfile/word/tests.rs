@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{expand, expand_heredoc, expand_words};
+use super::{Modifier, Part, expand, expand_heredoc, expand_words, heredoc_parts, parts};
 use crate::dockerfile::syntax::Escape;
 
 fn variables() -> BTreeMap<String, String> {
@@ -280,5 +280,52 @@ fn large_words_and_values_expand() {
         ] {
             assert!(result.is_ok());
         }
+    }
+}
+
+/// What parts come to, as far as they say it.
+fn joined(parts: &[Part]) -> Option<String> {
+    let variables = variables();
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            Part::Text(part) => text.push_str(part),
+            Part::Variable { name, modifier } => {
+                let value = variables.get(name);
+                match modifier {
+                    None => text.push_str(value.map_or("", String::as_str)),
+                    Some(Modifier::Pattern) => return None,
+                    Some(Modifier::Condition { sign, colon, word }) => {
+                        let value = value.filter(|value| !colon || !value.is_empty());
+                        let word = joined(word)?;
+                        match (sign, value) {
+                            ('-', value) => text.push_str(value.unwrap_or(&word)),
+                            ('+', value) => text.push_str(value.map_or("", |_| &word)),
+                            (_, value) => text.push_str(value?),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Some(text)
+}
+
+proptest! {
+    #[test]
+    fn parts_are_what_is_expanded(text in "[$\\{}'\"\\\\PWDEM:+?a-]{0,16}|\\PC{0,8}") {
+        let variables = variables();
+        if let (Ok(parts), Ok(expanded)) = (parts(&text, Escape::Backslash), expand(&text, &variables, Escape::Backslash))
+            && let Some(joined) = joined(&parts)
+        {
+            prop_assert_eq!(joined, expanded.text);
+        }
+        if let (Ok(parts), Ok(expanded)) = (heredoc_parts(&text), expand_heredoc(&text, &variables, Escape::Backslash))
+            && let Some(joined) = joined(&parts)
+        {
+            prop_assert_eq!(joined, expanded.text);
+        }
+        // What is expanded has parts.
+        prop_assert!(parts(&text, Escape::Backslash).is_ok() || expand(&text, &variables, Escape::Backslash).is_err());
     }
 }

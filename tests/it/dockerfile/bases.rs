@@ -1,6 +1,7 @@
 //! What comes from a base: its config and its triggers.
 
 use super::{TestContext, history};
+use crate::support::registry::Fake;
 
 #[test]
 fn a_base_leaves_config_and_environment() {
@@ -88,4 +89,36 @@ fn a_context_stands_in_for_an_image_or_a_stage() {
     let image = ctx.image_of_dockerfile(text, &[&arguments[..], &["--build-context", "lib=lib"]].concat());
     assert!(image.run("Env").to_string().contains("MINE=1"));
     assert_eq!((image.member("a").text(), image.member("b").text()), ("lib", "lib"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_base_that_is_nowhere_is_shown_where_it_is_named() {
+    let registry = Fake::start().await;
+    let ctx = TestContext::new();
+    ctx.write(
+        "imgbuild.yaml",
+        format!("from: scratch\nlayers:\n  - {{copy: x, from: '{}/no:1'}}\n", registry.host()),
+    );
+    let cases = [
+        (
+            format!("FROM scratch AS build\nFROM {}/nothere:1\n", registry.host()),
+            "Dockerfile:2:6",
+            "nothere:1",
+        ),
+        (format!("FROM scratch\nCOPY --from={}/no:1 /a /\n", registry.host()), "Dockerfile:2:13", "no:1"),
+        (
+            format!("FROM scratch\nRUN --mount=from={}/m:1,target=/m x\n", registry.host()),
+            "Dockerfile:2:18",
+            "m:1",
+        ),
+    ];
+    for (text, place, name) in cases {
+        let (status, told) = ctx.refused(&text, &["-f", "Dockerfile"]);
+        assert_eq!(status, 3, "{told}");
+        let shown = text.lines().nth(1).unwrap();
+        assert!(told.contains(&format!("{name} was not found\n")) && told.contains(place), "{told}");
+        assert!(told.contains(shown), "{told}");
+    }
+    let (status, told) = ctx.refused("", &["-f", "imgbuild.yaml"]);
+    assert!(status == 3 && told.contains("imgbuild.yaml:3:"), "{told}");
 }

@@ -94,6 +94,32 @@ fn stages_give_what_they_have_at_their_end() {
 }
 
 #[test]
+fn times_are_the_same_for_everyone_but_those_of_what_a_stage_made() {
+    let context = TestContext::new();
+    context.write("d/e/f", "");
+    context.write(
+        "Dockerfile",
+        "FROM scratch AS first\nCOPY d /d\nWORKDIR /w\nFROM scratch\nCOPY --from=first /d /x/y\nCOPY --from=first /w /w\n",
+    );
+    // ZIP has no earlier ones: a file of 1970 could not be packed into a wheel.
+    let image = built(&context, &[]);
+    let times = |image: &Image| image.layers.iter().flatten().map(|member| member.mtime).collect::<Vec<_>>();
+    assert_eq!(times(&image), [315_532_800; 5]);
+    // As in BuildKit, what is copied keeps its time, and the directory that it comes into is a new one: there, its time
+    // is that of the build.
+    fs::create_dir(context.project().join("made")).unwrap();
+    fs::write(context.project().join("made/file"), "").unwrap();
+    let file = fs::File::open(context.project().join("made/file")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_234_567_890)).unwrap();
+    context.write("made.yaml", "from: scratch\nlayers: [{copy: made, to: /made, timestamps: preserve}]\n");
+    let done = context.run(&["build", "-f", "made.yaml", "-t", "made"]);
+    assert!(done.status.success(), "{}", context.describe(&done));
+    context.write("Dockerfile", "FROM scratch\nCOPY --from=made /made /x\n");
+    let image = built(&context, &[]);
+    assert_eq!((image.member("x").mtime, image.member("x/file").mtime), (315_532_800, 1_234_567_890));
+}
+
+#[test]
 fn what_is_not_there_is_told() {
     let context = TestContext::new();
     context.write("a.txt", "").write("d/x/f", "").write(".dockerignore", "secret\n").write("secret", "");
@@ -104,10 +130,39 @@ fn what_is_not_there_is_told() {
         ("COPY --chown=nobody a.txt /", "there is no user \"nobody\""),
         ("COPY a.txt /f\nCOPY d /f", "/f is no directory"),
         ("COPY d /d\nCOPY a.txt /d/x/f/", "/d/x/f is no directory"),
-        ("FROM scratch\nCOPY --from=0 /none /", "none matches nothing in the stage or image"),
+        ("FROM scratch\nCOPY --from=0 /none /", "/none matches nothing in the stage `0`"),
     ] {
         context.write("Dockerfile", format!("FROM scratch\n{instructions}\n"));
         let told = refused(&context, &[]);
         assert!(told.contains(words), "{instructions}: {told}");
     }
+}
+
+#[test]
+fn what_cannot_be_copied_is_named_as_written() {
+    let ctx = TestContext::new();
+    ctx.write("there", "x").write("../outside", "x");
+    for (text, expected) in [
+        (
+            "FROM scratch\nCOPY ../outside .\n",
+            &["source \"../outside\" is outside of the build context", "--build-context NAME=DIR"][..],
+        ),
+        (
+            "FROM scratch AS s\nCOPY there /dir/\nFROM scratch\nCOPY --from=s /nope /x\n",
+            &["/nope matches nothing in the stage `s`", "Dockerfile:4:1"],
+        ),
+        (
+            "FROM scratch AS s\nCOPY there /dir/\nFROM scratch\nCOPY --from=0 /dir/theer /x\n",
+            &["/dir/theer matches nothing in the stage `0`", "did you mean /dir/there?"],
+        ),
+        ("FROM scratch\nCOPY /ther /x\n", &["source \"/ther\" matches nothing", "did you mean \"there\"?"]),
+        ("FROM scratch\nCOPY --parents ./no/./where /x/\n", &["source \"./no/./where\" matches nothing"]),
+    ] {
+        let (_, told) = ctx.refused(text, &["-f", "Dockerfile"]);
+        for words in expected {
+            assert!(told.contains(words), "{text}: {told}");
+        }
+    }
+    // As in Docker, what leads out of the context stops at its root.
+    ctx.image_of_dockerfile("FROM scratch\nCOPY ../there /\n", &[]);
 }

@@ -5,6 +5,7 @@ mod bases;
 mod check;
 mod config;
 mod contexts;
+mod convert;
 mod copy;
 mod docs;
 mod files;

@@ -1,12 +1,26 @@
 //! What is wrong, and what to do.
 
 use super::{evaluated, request};
+use crate::{
+    dockerfile::{
+        evaluate::{bases, mention},
+        parse_bytes,
+    },
+    recipe::{BaseConfigs, BaseImage, ImageSource},
+    source::Location,
+};
 
 #[test]
 fn mistakes_are_explained() {
     let mut told = String::new();
     for text in [
         "FROM $NOTHING",
+        "ARG X\nFROM ${X}",
+        "ARG X=\nFROM ${X}",
+        "ARG VERSION=1\nFROM alpine:$VERSOIN",
+        "ARG I\nFROM ${I}:${T}",
+        "FROM scratch\nARG V=1\nFROM alpine:$V",
+        "FROM \"\"",
         "FROM Alpine",
         "FROM debian AS base\nFROM bsae:",
         "FROM --platform=$NOTHING alpine",
@@ -53,5 +67,36 @@ fn targets_that_are_not_there() {
     ] {
         let error = evaluated(text, &request(Some(target), &[])).unwrap_err();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn images_are_mentioned_where_they_are_first_named() {
+    let text = "ARG I=bulid\nFROM scratch AS build\nFROM alpine:3 AS unused\nFROM $I AS later\n\
+                COPY --from=buidl /a /\nRUN --mount=from=late,target=/x true\nCOPY --from=bulid:1 a /\n\
+                FROM later\nCOPY --from=tool a /\n";
+    let file = parse_bytes("Dockerfile", text.as_bytes()).unwrap();
+    let request = request(None, &[]);
+    let bases = bases(&file, &request, &BaseConfigs::new()).unwrap();
+    let base = |name: &str| BaseImage {
+        image: ImageSource::Reference(name.parse().unwrap()),
+        platform: request.platform.clone(),
+    };
+    assert_eq!(bases, [base("bulid")]);
+    for (name, expected) in [
+        ("bulid", Some((4, "$I", Some("build")))),
+        ("buidl", Some((5, "buidl", Some("build")))),
+        // A stage can use earlier ones only, and whoever writes a tag means an image.
+        ("late", Some((6, "late", None))),
+        ("bulid:1", Some((7, "bulid:1", None))),
+        ("tool", Some((9, "tool", None))),
+        ("alpine:3", None),
+    ] {
+        let mention = mention(&file, &request, &BaseConfigs::new(), &base(name)).unwrap();
+        let mention = mention.as_ref().map(|mention| {
+            let Location { file, range } = &mention.location;
+            (mention.location.line(), &file.text()[range.clone()], mention.similar_stage.as_deref())
+        });
+        assert_eq!(mention, expected, "{name}");
     }
 }

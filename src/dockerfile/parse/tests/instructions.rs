@@ -175,21 +175,7 @@ fn run_flags() {
 
 #[test]
 fn mounts() {
-    let base = Mount {
-        kind: MountKind::Bind,
-        from: None,
-        source: None,
-        target: None,
-        read_only: true,
-        id: None,
-        sharing: None,
-        required: false,
-        size: None,
-        mode: None,
-        uid: None,
-        gid: None,
-        env: None,
-    };
+    let base = Mount { read_only: true, ..Mount::default() };
     let some = |text_: &str| Some(text_.to_owned());
     let cache = Mount { kind: MountKind::Cache, read_only: false, ..base.clone() };
     let secret = Mount { kind: MountKind::Secret, id: some("a"), ..base.clone() };
