@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Failure,
     oci::{Platform, Repository},
-    recipe::{BaseConfigs, BaseImage, Defaults, Frontend, Recipe, Request},
+    recipe::{BaseConfigs, BaseImage, Defaults, Frontend, Mention, Recipe, Request},
     source::{Diagnostic, SourceFile},
 };
 
@@ -90,6 +90,11 @@ impl Frontend for Spec {
 
     fn bases(&self, request: &Request) -> Result<Vec<BaseImage>, Failure> {
         Ok(evaluate::bases(self.written(), request)?)
+    }
+
+    fn mention(&self, request: &Request, _configs: &BaseConfigs, image: &BaseImage) -> Option<Mention> {
+        // What is wrong with the spec itself was told before any image was asked for.
+        evaluate::mention(self.written(), request, image).ok().flatten()
     }
 
     fn recipe(&self, request: &Request, configs: &BaseConfigs) -> Result<Recipe, Failure> {

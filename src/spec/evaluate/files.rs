@@ -14,7 +14,7 @@ use crate::{
     oci::Digest,
     recipe::{
         Archive, Archives, Copy, CopySource, Destination, Mkdir, Remove, Rules, StepKind, Symlink,
-        Timestamps, Unpack, Write,
+        Timestamps, Unpack, Write, Written,
     },
     source::Diagnostic,
     spec::raw::{self, Choice, Text},
@@ -38,22 +38,26 @@ impl StageBuilder<'_> {
         };
         let words =
             format!("copy {}{} -> {}", sources.join(" "), self.origin(step.from.as_ref())?, show(&to));
+        let docker = self.scope().rules == Rules::Docker;
+        let built = matches!(from, CopySource::Stage(_) | CopySource::Image(_));
         let timestamps = match inside.scope.pick_some(step.timestamps.as_ref())? {
             Some(raw::Timestamps::Preserve) => Timestamps::Preserve,
+            None if docker && built && self.names.request.source_date_epoch.is_none() => Timestamps::Preserve,
             Some(raw::Timestamps::Fixed) | None => Timestamps::Fixed,
         };
         let copy = Copy {
+            written: Written { from: self.origin_words(step.from.as_ref(), &from)?, sources: Vec::new() },
             from,
             to,
             exclude: strings(inside.many(step.exclude.as_ref())?),
             owner: values::owner(&inside, step.owner.as_ref())?,
             modes: values::modes(&inside, step.mode.as_ref())?,
             timestamps,
-            independent: true,
+            independent: step.link.unwrap_or(!docker),
             parents: step.parents.unwrap_or(false),
             archives: Archives::Keep,
-            empty_globs: false,
-            rules: Rules::Own,
+            empty_globs: docker,
+            rules: self.scope().rules,
             sources,
         };
         // All sources, since it is not known yet which of them an error will be about.
@@ -99,8 +103,9 @@ impl StageBuilder<'_> {
         let mkdir = Mkdir {
             path: self.entry(&path)?,
             owner: values::owner(&inside, step.owner.as_ref())?,
+            owner_from: None,
             mode: values::mode_option(&inside, step.mode.as_ref())?,
-            rules: Rules::Own,
+            rules: self.scope().rules,
         };
         Ok((Said { words: format!("mkdir /{}", mkdir.path), span: path.span }, StepKind::Mkdir(mkdir)))
     }
@@ -188,6 +193,19 @@ impl StageBuilder<'_> {
         }
     }
 
+    /// Where files come from, in words.
+    pub(super) fn origin_words(
+        &self,
+        name: Option<&Choice<Text>>,
+        from: &CopySource,
+    ) -> Result<Option<String>, Diagnostic> {
+        let name = name.map(|name| self.scope().text(self.scope().pick(name)?)).transpose()?;
+        Ok(name.map(|name| match from {
+            CopySource::Stage(_) => format!("the stage `{name}`"),
+            _ => name,
+        }))
+    }
+
     fn origin(&self, from: Option<&Choice<Text>>) -> Result<String, Diagnostic> {
         match from {
             None => Ok(String::new()),
@@ -232,7 +250,7 @@ impl StageBuilder<'_> {
         let as_directory = to.text.ends_with('/')
             || matches!(to.text.rsplit('/').next(), Some("." | ".." | ""))
             || sources.len() > 1
-            || sources.iter().any(is_glob);
+            || (self.scope().rules == Rules::Own && sources.iter().any(is_glob));
         let path = self.directory(to)?;
         Ok(match path {
             Some(path) if !as_directory => Destination::Path(path),

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::Kind,
     oci::Config,
-    recipe::{self, BaseConfigs, BaseImage, Recipe, Request},
+    recipe::{self, BaseConfigs, BaseImage, Mention, Recipe, Request},
     source::{Diagnostic, SourceFile},
 };
 
@@ -42,14 +42,33 @@ pub(super) fn expand(
     request: &Request,
     text: &Text,
 ) -> Result<String, Diagnostic> {
-    plan::scope(source, args, request).text(text)
+    plan::scope(source, args, request, None).text(text)
 }
 
 /// The images that the stages needed by the target start from.
 pub(super) fn bases(written: Written<'_>, request: &Request) -> Result<Vec<BaseImage>, Diagnostic> {
     let args = Args::new(written.file.args.as_ref(), request, written.source)?;
-    let names = Names { stages: written.stages, request, scope: plan::scope(written.source, &args, request) };
+    let names = Names {
+        stages: written.stages,
+        request,
+        scope: plan::scope(written.source, &args, request, written.file.rules),
+    };
     Ok(Plan::new(names, written.file.target.as_ref())?.bases())
+}
+
+/// Where the spec names this image.
+pub(super) fn mention(
+    written: Written<'_>,
+    request: &Request,
+    image: &BaseImage,
+) -> Result<Option<Mention>, Diagnostic> {
+    let args = Args::new(written.file.args.as_ref(), request, written.source)?;
+    let names = Names {
+        stages: written.stages,
+        request,
+        scope: plan::scope(written.source, &args, request, written.file.rules),
+    };
+    Plan::new(names, written.file.target.as_ref())?.mention(names, image)
 }
 
 /// The recipe.
@@ -59,7 +78,7 @@ pub(super) fn recipe(
     configs: &BaseConfigs,
 ) -> Result<Recipe, Diagnostic> {
     let args = Args::new(written.file.args.as_ref(), request, written.source)?;
-    let scope = plan::scope(written.source, &args, request);
+    let scope = plan::scope(written.source, &args, request, written.file.rules);
     let names = Names { stages: written.stages, request, scope };
     let plan = Plan::new(names, written.file.target.as_ref())?;
 
@@ -77,7 +96,7 @@ pub(super) fn recipe(
         let (name, raw) = &written.stages[planned.index];
         let (base, start) = match &planned.base {
             From::Scratch | From::Context(_) => {
-                (recipe::Base::Scratch, stage::End { config: Config::default() })
+                (recipe::Base::Scratch, stage::End { config: Config::default(), user_from: None })
             }
             From::Stage(index) => {
                 let missing = || Diagnostic::new("a stage was planned behind its user").kind(Kind::Internal);
@@ -90,7 +109,7 @@ pub(super) fn recipe(
                     Diagnostic::new(format!("the config of {image} for {} was not given", planned.platform))
                         .kind(Kind::Internal)
                 })?;
-                let end = stage::End { config: config.config.clone() };
+                let end = stage::End { config: config.config.clone(), user_from: None };
                 (recipe::Base::Image(image.clone()), end)
             }
         };

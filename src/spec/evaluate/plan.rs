@@ -2,7 +2,7 @@
 
 use crate::{
     oci::{Platform, Reference},
-    recipe::{BaseImage, ContextSource, CopySource, ImageSource, Request},
+    recipe::{BaseImage, ContextSource, CopySource, ImageSource, Mention, Request, Rules},
     source::Diagnostic,
     spec::{
         args::Args,
@@ -75,6 +75,35 @@ impl Plan {
             }
         }
         bases
+    }
+
+    /// Where the spec first names this image. (A name that is much like a stage's was refused before.)
+    pub(super) fn mention(
+        &self,
+        names: Names<'_>,
+        wanted: &BaseImage,
+    ) -> Result<Option<Mention>, Diagnostic> {
+        let scope = names.scope;
+        let mention = |text: &Text| Ok(Some(Mention { location: scope.at(&text.span), similar_stage: None }));
+        let is_wanted = |from: &From| matches!(from, From::Image(image) if *image == wanted.image);
+        for stage in &self.stages {
+            if is_wanted(&stage.base) && stage.platform == wanted.platform {
+                return mention(scope.pick(&names.stages[stage.index].1.from)?);
+            }
+        }
+        for stage in &self.stages {
+            for step in names.stages[stage.index].1.layers.iter().flatten() {
+                if !applies(step, &scope)? {
+                    continue;
+                }
+                for source in sources(step) {
+                    if is_wanted(&names.resolve(&source)?) {
+                        return mention(scope.pick(&source)?);
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -285,6 +314,11 @@ pub(super) fn scope<'a>(
     file: &'a crate::source::SourceFile,
     args: &'a Args,
     request: &'a Request,
+    rules: Option<raw::Rules>,
 ) -> Scope<'a> {
-    Scope { file, args, platform: &request.platform }
+    let rules = match rules {
+        None | Some(raw::Rules::Own) => Rules::Own,
+        Some(raw::Rules::Docker) => Rules::Docker,
+    };
+    Scope { file, args, platform: &request.platform, rules }
 }

@@ -1,5 +1,7 @@
 //! Commands that run in the image.
 
+use std::sync::Arc;
+
 use super::{
     config::shell_of,
     stage::{Said, StageBuilder},
@@ -47,10 +49,11 @@ impl StageBuilder<'_> {
         };
         let timeout = inside.option(step.timeout.as_ref())?;
         let run = Run {
-            env: self.run_env(&argv),
+            env: Arc::new(self.run_env(&argv)),
             argv,
             workdir: self.end.config.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
             user: self.end.config.user.clone().unwrap_or_default(),
+            user_from: self.end.user_from.clone(),
             mounts: self.mounts(step)?,
             security: Security::Sandbox,
             network: match step.network {
@@ -59,6 +62,7 @@ impl StageBuilder<'_> {
                 Some(raw::Network::Host) => Network::Host,
             },
             timeout: timeout.map(|text| values::duration(&inside.scope, &text)).transpose()?,
+            rules: self.scope().rules,
         };
         let span = inside.scope.first_line(&span);
         Ok((Said { words: format!("run {}", shorten(&shown)), span }, StepKind::Run(Box::new(run))))
@@ -86,15 +90,20 @@ impl StageBuilder<'_> {
     fn mounts(&self, step: &raw::RunStep) -> Result<Vec<Mount>, Diagnostic> {
         let mut mounts = Vec::new();
         for cache in many(step.cache.as_ref()) {
-            let (path, id) = match cache {
-                Or::Short(path) => (path, None),
-                Or::Long(cache) => (&cache.path, cache.id.as_ref()),
+            let (path, id, sharing) = match cache {
+                Or::Short(path) => (path, None, None),
+                Or::Long(cache) => (&cache.path, cache.id.as_ref(), cache.sharing),
             };
             mounts.push(Mount::Cache(CacheMount {
                 target: self.target(path)?,
                 id: self.some(id)?,
-                sharing: Sharing::Shared,
+                sharing: match sharing {
+                    None | Some(raw::Sharing::Shared) => Sharing::Shared,
+                    Some(raw::Sharing::Private) => Sharing::Private,
+                    Some(raw::Sharing::Locked) => Sharing::Locked,
+                },
                 from: None,
+                from_words: None,
                 read_only: false,
                 mode: None,
                 uid: 0,
@@ -102,13 +111,15 @@ impl StageBuilder<'_> {
             }));
         }
         for bind in many(step.bind.as_ref()) {
-            let from = self.from(bind.from.clone().map(Choice::One).as_ref())?;
+            let origin = bind.from.clone().map(Choice::One);
+            let from = self.from(origin.as_ref())?;
             let source = match &bind.source {
                 Some(source) => self.source(&self.inside().text(source)?, &from)?,
                 None => ".".to_owned(),
             };
             mounts.push(Mount::Bind(BindMount {
                 target: self.target(&bind.to)?,
+                from_words: self.origin_words(origin.as_ref(), &from)?,
                 from,
                 source,
                 writable: false,
@@ -133,10 +144,13 @@ impl StageBuilder<'_> {
     }
 
     fn secret(&self, secret: &Or<Text, raw::Secret>) -> Result<Mount, Diagnostic> {
-        let (id, to, required) = match secret {
-            Or::Short(id) => (id, None, true),
-            Or::Long(secret) => (&secret.id, secret.to.as_ref(), secret.required.unwrap_or(true)),
+        let (id, to, env, required) = match secret {
+            Or::Short(id) => (id, None, None, true),
+            Or::Long(secret) => {
+                (&secret.id, secret.to.as_ref(), secret.env.as_ref(), secret.required.unwrap_or(true))
+            }
         };
+        let env = self.some(env)?;
         let name = self.inside().text(id)?;
         if name.text.is_empty() || name.text.contains(['/', '\0']) || name.text.starts_with('.') {
             let message = format!("{:?} is not the name of a secret", name.text);
@@ -145,19 +159,12 @@ impl StageBuilder<'_> {
                 .error(&name.span, message, "")
                 .hint("write the ID given with --secret id=ID"));
         }
-        let target = match to {
-            Some(to) => self.target(to)?,
-            None => format!("/run/secrets/{}", name.text),
+        let file = match to {
+            Some(to) => Some(self.target(to)?),
+            None if env.is_some() => None,
+            None => Some(format!("/run/secrets/{}", name.text)),
         };
-        Ok(Mount::Secret(SecretMount {
-            id: name.text,
-            file: Some(target),
-            env: None,
-            required,
-            mode: None,
-            uid: 0,
-            gid: 0,
-        }))
+        Ok(Mount::Secret(SecretMount { id: name.text, file, env, required, mode: None, uid: 0, gid: 0 }))
     }
 
     fn agents(&self, ssh: Option<&raw::Ssh>) -> Result<Vec<Mount>, Diagnostic> {

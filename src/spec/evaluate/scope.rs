@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::{
     oci::{Config, Platform},
+    recipe::Rules,
     source::{Diagnostic, Location, SourceFile},
     spec::{
         args::Args,
@@ -20,6 +21,8 @@ pub(super) struct Scope<'a> {
     pub(super) args: &'a Args,
     /// The platform that the image is for.
     pub(super) platform: &'a Platform,
+    /// Whose rules hold where specs and Dockerfiles differ.
+    pub(super) rules: Rules,
 }
 
 impl<'a> Scope<'a> {
@@ -147,7 +150,10 @@ impl Inside<'_> {
                 return Err(self.scope.error(&name.span, message, "not a name"));
             }
             let value = self.scope.text_in(value, &config)?;
-            config.set_env(&name.text, &value);
+            // All values of one ENV are those from before it.
+            if self.scope.rules == Rules::Own {
+                config.set_env(&name.text, &value);
+            }
             pairs.push((name.text.clone(), value));
         }
         Ok(pairs)

@@ -7,17 +7,23 @@ use super::{
     scope::{Expanded, Inside, Scope},
 };
 use crate::{
+    layer::EntryPath,
     oci::Config,
-    recipe::{ConfigChange, Step, StepKind},
-    source::Diagnostic,
+    recipe::{ConfigChange, Mkdir, Rules, Step, StepKind},
+    source::{Diagnostic, Location},
     spec::raw::{self, Text},
 };
+
+/// The search path where a base has none and Dockerfiles' rules hold, as in BuildKit.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a stage leaves to those that start from it.
 #[derive(Debug, Clone)]
 pub(super) struct End {
     /// Its config.
     pub(super) config: Config,
+    /// Where the spec says who runs commands.
+    pub(super) user_from: Option<Location>,
 }
 
 /// Collects the steps of a stage, and its config as it changes.
@@ -48,6 +54,11 @@ impl<'a> StageBuilder<'a> {
 
     /// Evaluates a whole stage.
     pub(super) fn stage(&mut self, stage: &raw::Stage) -> Result<(), Diagnostic> {
+        if self.scope().rules == Rules::Docker && self.end.config.env("PATH").is_none() {
+            let changes = vec![ConfigChange::Env("PATH".to_owned(), DEFAULT_PATH.to_owned())];
+            let said = Said { words: "env PATH".to_owned(), span: self.scope().first_line(&stage.span) };
+            self.change(None, said, changes)?;
+        }
         if let Some(workdir) = &stage.workdir {
             let step = raw::WorkdirStep {
                 workdir: workdir.clone(),
@@ -66,6 +77,9 @@ impl<'a> StageBuilder<'a> {
             let (said, changes) = super::config::changes(&self.inside(), config)?;
             if !changes.is_empty() {
                 self.change(None, said, changes)?;
+            }
+            if let Some(user) = self.scope().pick_some(config.user.as_ref())? {
+                self.end.user_from = Some(self.scope().at(&user.span));
             }
             self.annotations = self.inside().map(config.annotations.as_ref())?;
         }
@@ -95,11 +109,35 @@ impl<'a> StageBuilder<'a> {
             raw::Step::Workdir(step) => {
                 let text = self.inside().choice(&step.workdir)?;
                 let path = self.absolute(&text);
+                if self.scope().rules == Rules::Docker {
+                    self.make_workdir(name, &path, &text)?;
+                }
                 let said = Said { words: format!("workdir {path}"), span: text.span };
                 return self.change(name, said, vec![ConfigChange::WorkingDir(path)]);
             }
         };
         self.push(name, said, kind)
+    }
+
+    /// As Dockerfile's WORKDIR does it: the directory is made where it is missing, for the user of here.
+    fn make_workdir(
+        &mut self,
+        name: Option<&Text>,
+        path: &str,
+        written: &Expanded,
+    ) -> Result<(), Diagnostic> {
+        let Some(entry) = EntryPath::new(path) else { return Ok(()) };
+        let owner = match self.end.config.user.as_deref() {
+            None | Some("" | "root" | "0" | "0:0" | "root:root") => None,
+            Some(user) => Some(super::values::parse_owner(user).ok_or_else(|| {
+                let message = format!("the directory {path} cannot be made for the user {user:?}");
+                self.scope().error(&written.span, message, "")
+            })?),
+        };
+        let owner_from = self.end.user_from.clone();
+        let mkdir = Mkdir { path: entry, owner, owner_from, mode: None, rules: Rules::Docker };
+        let said = Said { words: format!("mkdir {path}"), span: written.span.clone() };
+        self.push(name, said, StepKind::Mkdir(mkdir))
     }
 
     fn change(

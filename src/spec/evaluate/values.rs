@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::scope::{Expanded, Inside, Scope};
 use crate::{
     layer::EntryPath,
-    recipe::{FileMode, Modes, Owner, OwnerName},
+    recipe::{FileMode, ModeChange, Modes, Owner, OwnerName},
     source::Diagnostic,
     spec::raw::{self, Choice, Or},
 };
@@ -38,16 +38,22 @@ pub(super) fn mode_option(
 }
 
 pub(super) fn modes(inside: &Inside<'_>, modes: Option<&Choice<raw::Modes>>) -> Result<Modes, Diagnostic> {
-    let one = |text: &raw::Text| mode(&inside.scope, &inside.text(text)?);
+    let one = |text: &raw::Text| -> Result<ModeChange, Diagnostic> {
+        let text = inside.text(text)?;
+        match text.text.contains(['+', '-', '=']).then(|| text.text.parse()) {
+            Some(Ok(change)) => Ok(change),
+            _ => mode(&inside.scope, &text).map(Into::into),
+        }
+    };
     match inside.scope.pick_some(modes)? {
         None => Ok(Modes::default()),
         Some(Or::Short(text)) => {
             let mode = one(text)?;
-            Ok(Modes { files: Some(mode.into()), directories: Some(mode.into()) })
+            Ok(Modes { files: Some(mode.clone()), directories: Some(mode) })
         }
         Some(Or::Long(fields)) => Ok(Modes {
-            files: fields.files.as_ref().map(one).transpose()?.map(Into::into),
-            directories: fields.dirs.as_ref().map(one).transpose()?.map(Into::into),
+            files: fields.files.as_ref().map(one).transpose()?,
+            directories: fields.dirs.as_ref().map(one).transpose()?,
         }),
     }
 }
@@ -58,24 +64,28 @@ pub(super) fn owner(
     text: Option<&Choice<raw::Text>>,
 ) -> Result<Option<Owner>, Diagnostic> {
     let Some(text) = inside.option(text)? else { return Ok(None) };
+    parse_owner(&text.text).map(Some).ok_or_else(|| {
+        inside
+            .scope
+            .error(&text.span, format!("{:?} is not an owner", text.text), "not an owner")
+            .hint("write `user`, `user:group`, `1000` or `1000:1000`")
+    })
+}
+
+/// The same of a text. `None`: it is no owner.
+pub(super) fn parse_owner(text: &str) -> Option<Owner> {
     let part = |part: &str| -> Option<OwnerName> {
         if part.bytes().all(|b| b.is_ascii_digit()) {
             return part.parse().ok().filter(|id| *id <= u64::from(u32::MAX)).map(OwnerName::Id);
         }
         is_account_name(part).then(|| OwnerName::Name(part.to_owned()))
     };
-    let owner = match text.text.split_once(':') {
-        None => part(&text.text).map(|user| Owner { user, group: None }),
+    match text.split_once(':') {
+        None => part(text).map(|user| Owner { user, group: None }),
         Some((user, group)) => {
             part(user).zip(part(group)).map(|(user, group)| Owner { user, group: Some(group) })
         }
-    };
-    owner.map(Some).ok_or_else(|| {
-        inside
-            .scope
-            .error(&text.span, format!("{:?} is not an owner", text.text), "not an owner")
-            .hint("write `user`, `user:group`, `1000` or `1000:1000`")
-    })
+    }
 }
 
 /// Whether a name can stand in the account files.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Choice, Config, OneOrMany, Step, Text, TextMap};
+use super::{Choice, Config, OneOrMany, Rules, Step, Text, TextMap};
 use crate::{
     source::{Diagnostic, SourceFile},
     spec::{
@@ -20,6 +20,8 @@ record! {
         name: Option<Text>,
         /// The platforms to build for; this machine's if not given.
         platforms: Option<OneOrMany<Text>>,
+        /// Whose rules hold where specs and Dockerfiles differ: `own` (if not given) or `docker`.
+        rules: Option<Rules>,
         /// Build arguments with their defaults; `--build-arg NAME=value` goes before them.
         args: Option<Args>,
         /// The stages by name. A single stage can be written without: `from`, `platform`, `workdir`, `layers` and

@@ -15,5 +15,6 @@ pub use step::{
     WriteStep,
 };
 pub use value::{
-    ByPlatform, Choice, Command, ModeFields, Modes, Network, OneOrMany, Or, Text, TextMap, Timestamps,
+    ByPlatform, Choice, Command, ModeFields, Modes, Network, OneOrMany, Or, Rules, Sharing, Text, TextMap,
+    Timestamps,
 };

@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::Range};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Choice, Command, Modes, Network, OneOrMany, Or, Text, TextMap, Timestamps};
+use super::{Choice, Command, Modes, Network, OneOrMany, Or, Sharing, Text, TextMap, Timestamps};
 use crate::{
     source::{Diagnostic, SourceFile},
     spec::{
@@ -148,6 +148,9 @@ step! {
         timestamps: Option<Choice<Timestamps>>,
         /// Whether the sources' parent directories are kept below `to`.
         parents: Option<bool>,
+        /// Whether the destination is not looked up in what lies below, so that the layer stays when that changes; true
+        /// if not given, false with `rules: docker`.
+        link: Option<bool>,
     }
 }
 
@@ -340,6 +343,8 @@ record! {
         path: Text,
         /// Its name, for sharing it between paths; the path if not given.
         id: Option<Text>,
+        /// Who may use it at once: `shared` (if not given), `private` or `locked`.
+        sharing: Option<Sharing>,
     }
 }
 
@@ -370,8 +375,10 @@ record! {
     Secret {
         /// The secret's name, as in `--secret id=NAME`.
         id: Text,
-        /// Where it is mounted; `/run/secrets/ID` if not given.
+        /// Where it is mounted; `/run/secrets/ID` if neither this nor `env` is given.
         to: Option<Text>,
+        /// The environment variable that holds it.
+        env: Option<Text>,
         /// Whether the step fails without it; true if not given.
         required: Option<bool>,
     }

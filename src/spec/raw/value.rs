@@ -289,10 +289,32 @@ impl JsonSchema for Command {
 words! {
     /// The times of copied files.
     Timestamps {
-        /// `SOURCE_DATE_EPOCH`, else the epoch: the layer is the same for everyone.
+        /// `SOURCE_DATE_EPOCH`, else 1980-01-01: the layer is the same for everyone.
         Fixed = "fixed",
         /// The source's own.
         Preserve = "preserve",
+    }
+}
+
+words! {
+    /// Who may use a cache directory at once.
+    Sharing {
+        /// Everybody.
+        Shared = "shared",
+        /// One step: others at the same time get a directory of their own.
+        Private = "private",
+        /// One step: others wait.
+        Locked = "locked",
+    }
+}
+
+words! {
+    /// Whose rules hold where specs and Dockerfiles differ.
+    Rules {
+        /// Those of specs: the same image on every machine, and layers that stay when the base changes.
+        Own = "own",
+        /// Those of Dockerfiles.
+        Docker = "docker",
     }
 }
 
