@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod context;
+pub mod convert;
 pub mod dockerfile;
 pub mod error;
 pub mod event;

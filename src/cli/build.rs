@@ -9,24 +9,23 @@ use std::{
 use clap::Args;
 
 use super::{
-    ExitStatus,
+    ExitStatus, check,
     engine::engine,
-    outputs::deliver,
+    outputs::{Delivered, deliver},
     printer::{HostError, Printer},
 };
 use crate::{
     dockerfile::Dockerfile,
     error::Failure,
     event::Sink,
-    image::Built,
-    layer::Layer,
-    oci::Platform,
+    image::BlobOrigin,
+    oci::{Descriptor, Platform},
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
     report::{Reporter, Style, seconds},
     settings::{
-        BuildFile, BuildFlags, BuildSettings, Environment, GlobalSettings, MainContext, Progress, closest,
-        env,
+        BuildFile, BuildFlags, BuildSettings, Call, Environment, GlobalSettings, MainContext, Progress,
+        closest, env,
     },
     solve::{self, Engine, FetchedContext},
     spec::Spec,
@@ -56,6 +55,9 @@ pub(super) async fn run(
     global: GlobalSettings,
     environment: Environment,
 ) -> Result<ExitStatus, Failure> {
+    if let Call::Check { json } = args.flags.foreign.resolve()? {
+        return check::of_build(&args.flags, json, &environment);
+    }
     let settings = BuildSettings::resolve(&args.flags, &global, &environment)?;
     let reporter = Reporter::new(style(&global, &environment));
     let built = build_all(&settings, &reporter.sink()).await;
@@ -64,10 +66,9 @@ pub(super) async fn run(
     let built = built?;
     for image in &built {
         if global.quiet {
-            Printer::stdout(&format!("{}\n", image.root().digest))?;
+            Printer::stdout(&format!("{}\n", image.built.root().digest))?;
         } else if global.progress != Progress::Json {
-            let platforms: Vec<_> = image.images.iter().map(|image| image.platform.to_string()).collect();
-            Printer::stderr(&format!("built {} ({})\n", image.root().digest, platforms.join(", ")));
+            Printer::stderr(&image.summary());
         }
     }
     if !global.quiet && global.progress != Progress::Json {
@@ -90,7 +91,7 @@ fn style(global: &GlobalSettings, environment: &Environment) -> Style {
     }
 }
 
-async fn build_all(settings: &BuildSettings, sink: &Sink) -> Result<Vec<Built>, Failure> {
+async fn build_all(settings: &BuildSettings, sink: &Sink) -> Result<Vec<Delivered>, Failure> {
     let engine = engine(settings, sink)?;
     let (settings, committed) = &arrive(&engine, settings).await?;
     // All before the first is built: a mistake in the last one should not take that long to be told.
@@ -138,7 +139,7 @@ async fn arrive(engine: &Engine, settings: &BuildSettings) -> Result<(BuildSetti
 }
 
 /// The largest file that says what to build.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = (16 << 20) + 1;
 
 /// Reads a file that says what to build.
 fn read(file: &BuildFile, fetched: Option<&Path>, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
@@ -215,7 +216,7 @@ async fn build_one(
     file: &BuildFile,
     frontend: &dyn Frontend,
     committed: Option<i64>,
-) -> Result<Built, Failure> {
+) -> Result<Delivered, Failure> {
     let defaults = frontend.defaults(&settings.request.args)?;
     let names = settings.tags(&defaults)?;
     let platforms = settings.platforms(&defaults);
@@ -228,15 +229,14 @@ async fn build_one(
         .contains(&Output::Registry)
         .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), engine.sink.clone(), &names));
     let early = pusher.clone();
-    let ready = Arc::new(move |layer: &Layer| {
+    let ready = Arc::new(move |layer: &Descriptor, origin: Option<&BlobOrigin>| {
         if let Some(pusher) = &early {
-            pusher.begin(&layer.descriptor);
+            pusher.begin(layer, origin);
         }
     });
     let options = options(settings, file, platforms, committed, &engine.sink);
     let built = solve::build(engine, frontend, &options, ready).await?;
-    deliver(engine, settings, &built, &names, pusher.as_ref()).await?;
-    Ok(built)
+    deliver(engine, settings, built, names, pusher.as_ref()).await
 }
 
 /// What the engine is asked for.

@@ -17,7 +17,7 @@ use crate::{
         check::{Finding, Surroundings},
     },
     error::Failure,
-    settings::{BuildFile, CheckFlags, CheckSettings, Environment},
+    settings::{BuildFile, BuildFlags, CheckFlags, CheckSettings, Environment},
 };
 
 const EXAMPLES: &str = "\
@@ -60,15 +60,35 @@ enum Format {
 }
 
 pub(super) async fn run(args: CheckArgs, environment: Environment) -> Result<ExitStatus, Failure> {
-    let settings = CheckSettings::resolve(&args.context, &args.flags, &environment)?;
+    check_all(&CheckSettings::resolve(&args.context, &args.flags, &environment)?, args.error, args.format)
+}
+
+/// What `build --check` does. Ends with status 1 if something is found, as in buildx.
+pub(super) fn of_build(
+    flags: &BuildFlags,
+    json: bool,
+    environment: &Environment,
+) -> Result<ExitStatus, Failure> {
+    let input = &flags.input;
+    let check = CheckFlags {
+        file: input.file.clone(),
+        platform: input.platform.first().cloned(),
+        target: input.target.clone(),
+        build_arg: input.build_arg.clone(),
+    };
+    let format = if json { Format::Json } else { Format::Text };
+    check_all(&CheckSettings::resolve(&flags.context, &check, environment)?, true, format)
+}
+
+fn check_all(settings: &CheckSettings, error: bool, format: Format) -> Result<ExitStatus, Failure> {
     let mut all = Vec::new();
-    let mut fails = args.error;
+    let mut fails = error;
     for file in &settings.files {
-        let (findings, error) = check(file, &settings)?;
+        let (findings, error) = check(file, settings)?;
         all.extend(findings);
         fails |= error;
     }
-    Printer::stdout(&match args.format {
+    Printer::stdout(&match format {
         Format::Text => text(&all),
         Format::Json => {
             let findings: Vec<_> = all.iter().map(Finding::to_json).collect();

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, check, doctor, images, inspect, logs, schema, validate};
+use super::{ExitStatus, build, check, convert, doctor, images, inspect, logs, schema, validate};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -15,6 +15,7 @@ Without a command, imgbuild builds:
 /// Builds images from Dockerfiles and layer specs: no daemon, no root
 #[derive(Debug, Parser)]
 #[command(name = "imgbuild", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(args_override_self = true)]
 #[command(override_usage = "imgbuild [COMMAND] [OPTIONS]")]
 pub(super) struct Cli {
     #[command(subcommand)]
@@ -27,6 +28,7 @@ pub(super) struct Cli {
 enum Command {
     Build(Box<build::BuildArgs>),
     Check(check::CheckArgs),
+    Convert(convert::ConvertArgs),
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
@@ -42,12 +44,13 @@ impl Cli {
         match self.command {
             Command::Build(args) => build::run(*args, global, environment).await,
             Command::Check(args) => check::run(args, environment).await,
+            Command::Convert(args) => convert::run(args, environment).await,
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,
             Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
-            Command::Doctor(args) => doctor::run(args, global).await,
+            Command::Doctor(args) => doctor::run(args, global, environment).await,
         }
     }
 }

@@ -8,15 +8,17 @@ use serde::Serialize;
 use super::{ExitStatus, printer::Printer};
 use crate::{
     error::Failure,
-    sandbox::{Examined, Mode, Sandbox, Settings},
-    settings::GlobalSettings,
+    oci::Platform,
+    sandbox::{Architecture, Examined, Mode, Sandbox, Settings},
+    settings::{Environment, GlobalSettings, emulators},
+    solve::{EmulatorOptions, Runs, how},
 };
 
 const EXAMPLES: &str = "\
 Example:
   imgbuild doctor";
 
-/// Tell how RUN steps are isolated here, and how to do better
+/// Tell how RUN steps run here, for which platforms, and how to improve
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
@@ -31,6 +33,15 @@ struct Diagnosis {
     /// The rung that builds use; none if RUN cannot be used.
     mode: Option<&'static str>,
     rungs: Vec<Rung>,
+    platforms: Vec<Target>,
+}
+
+/// A platform, and what runs its programs.
+#[derive(Debug, Serialize)]
+struct Target {
+    platform: String,
+    usable: bool,
+    how: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,9 +54,14 @@ struct Rung {
     remedies: Vec<String>,
 }
 
-pub(super) async fn run(args: DoctorArgs, global: GlobalSettings) -> Result<ExitStatus, Failure> {
+pub(super) async fn run(
+    args: DoctorArgs,
+    global: GlobalSettings,
+    environment: Environment,
+) -> Result<ExitStatus, Failure> {
     let settings = Settings { mode: None, scratch: global.home.join("sandbox"), program: None };
-    let diagnosis = Diagnosis::new(&Sandbox::examine(&settings).await?);
+    let options = emulators(&[], &global.config, &environment)?;
+    let diagnosis = Diagnosis::new(&Sandbox::examine(&settings).await?, &options);
     let text = match args.json {
         // A list of texts always has a JSON form.
         true => serde_json::to_string_pretty(&diagnosis).unwrap_or_default() + "\n",
@@ -56,7 +72,7 @@ pub(super) async fn run(args: DoctorArgs, global: GlobalSettings) -> Result<Exit
 }
 
 impl Diagnosis {
-    fn new(examined: &[Examined]) -> Self {
+    fn new(examined: &[Examined], options: &EmulatorOptions) -> Self {
         let rung = |rung: &Examined| Rung {
             mode: rung.mode.name(),
             meaning: meaning(rung.mode),
@@ -65,8 +81,13 @@ impl Diagnosis {
             notes: rung.notes.clone(),
             remedies: rung.remedies(),
         };
-        let mode = examined.iter().find(|rung| rung.fault.is_none()).map(|rung| rung.mode.name());
-        Self { mode, rungs: examined.iter().map(rung).collect() }
+        let used = examined.iter().find(|rung| rung.fault.is_none());
+        let platforms = used.map(|used| targets(used, options)).unwrap_or_default();
+        Self {
+            mode: used.map(|used| used.mode.name()),
+            rungs: examined.iter().map(rung).collect(),
+            platforms,
+        }
     }
 
     fn text(&self) -> String {
@@ -89,6 +110,12 @@ impl Diagnosis {
                 let _ = writeln!(text, "  {:<10}      {note}", "");
             }
         }
+        if !self.platforms.is_empty() {
+            text.push_str("\nPrograms of RUN steps for\n\n");
+        }
+        for Target { platform, usable, how } in &self.platforms {
+            let _ = writeln!(text, "  {platform:<14} {:<4} {how}", if *usable { "yes" } else { "no" });
+        }
         let better = self.rungs.iter().take_while(|rung| !rung.usable);
         let mut remedies: Vec<&String> = Vec::new();
         for remedy in better.flat_map(|rung| &rung.remedies) {
@@ -104,6 +131,27 @@ impl Diagnosis {
         }
         text
     }
+}
+
+/// What runs the programs of each platform on a rung.
+fn targets(used: &Examined, options: &EmulatorOptions) -> Vec<Target> {
+    let no_emulation = used.no_emulation.as_ref().map(ToString::to_string);
+    let target = |architecture: Architecture| {
+        let platform = Platform::new("linux", architecture.name(), None);
+        let runs = how(&platform, options, no_emulation.as_deref());
+        let how = match &runs {
+            Ok(Runs::Natively) => "natively".to_owned(),
+            Ok(Runs::ByHost) => "by what the kernel was told of (binfmt_misc)".to_owned(),
+            Ok(Runs::By(emulator)) => match emulator.version() {
+                Some(version) => format!("by {} ({version})", emulator.path.display()),
+                None => format!("by {}", emulator.path.display()),
+            },
+            Ok(Runs::From(reference)) => format!("by an emulator that is fetched from {reference}"),
+            Err(error) => error.to_string(),
+        };
+        Target { platform: platform.to_string(), usable: runs.is_ok(), how }
+    };
+    Architecture::ALL.into_iter().map(target).collect()
 }
 
 fn meaning(mode: Mode) -> &'static str {

@@ -47,7 +47,7 @@ pub(super) async fn run(args: LogsArgs, global: GlobalSettings) -> Result<ExitSt
                     Printer::stdout(&format!("  {at} {}\n", printable(&text)))?;
                 }
             }
-            None => Printer::stdout("  its output is not in the store\n")?,
+            None => Printer::stdout("  no output is kept\n")?,
         }
     }
     Ok(ExitStatus::Success)

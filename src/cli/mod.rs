@@ -8,6 +8,7 @@ mod arguments;
 mod build;
 mod check;
 mod command;
+mod convert;
 mod doctor;
 mod engine;
 mod images;
@@ -42,9 +43,9 @@ enum ExitStatus {
     Findings,
 }
 
-/// The status of a process that a signal ended, as shells tell it: 128 and the signal's number.
-const INTERRUPTED: u8 = 130;
-const TERMINATED: u8 = 143;
+/// A signal that ends the program: what is said, and the status, as shells tell it: 128 and the signal's number.
+const INTERRUPTED: (&str, u8) = ("interrupted", 130);
+const TERMINATED: (&str, u8) = ("terminated", 143);
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
@@ -53,7 +54,10 @@ pub fn main() -> ExitCode {
         return sandbox::work();
     }
     let environment = Environment::of_process();
-    let arguments = with_command(std::env::args_os().collect(), &environment);
+    let arguments = match with_command(std::env::args_os().collect(), &environment) {
+        Ok(arguments) => arguments,
+        Err(error) => return fail(&error.into()),
+    };
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -77,7 +81,7 @@ pub fn main() -> ExitCode {
         let command = tokio::spawn(cli.run(environment));
         tokio::select! {
             ended = command => Ok(ended),
-            status = signals => Err(status),
+            signal = signals => Err(signal),
         }
     });
     // Threads that are busy with a file are not waited for: what they write has no final name yet.
@@ -88,7 +92,10 @@ pub fn main() -> ExitCode {
         Ok(Ok(Err(failure))) => fail(&failure),
         // The command panicked, and the panic said why.
         Ok(Err(_)) => ExitCode::from(crate::error::Kind::Internal.exit_code()),
-        Err(status) => ExitCode::from(status),
+        Err((said, status)) => {
+            Printer::stderr(&format!("{said}\n"));
+            ExitCode::from(status)
+        }
     }
 }
 
@@ -97,8 +104,8 @@ fn fail(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.kind().exit_code())
 }
 
-/// Begins to listen for the signals that end the program; what it gives waits for one and tells the exit status.
-fn signals() -> impl Future<Output = u8> {
+/// Begins to listen for the signals that end the program; what it gives waits for one.
+fn signals() -> impl Future<Output = (&'static str, u8)> {
     // A signal that cannot be listened for ends the process as it always did.
     let interrupt = signal(SignalKind::interrupt()).ok();
     let terminate = signal(SignalKind::terminate()).ok();

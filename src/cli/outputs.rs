@@ -15,15 +15,49 @@ use crate::{
     solve::Engine,
 };
 
+/// A built image, and what became of it.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    /// The image.
+    pub(super) built: Built,
+    names: Vec<Reference>,
+    /// Where it went besides the store, in words: `pushed to ghcr.io/me/app:1.0`.
+    went: Vec<String>,
+}
+
+impl Delivered {
+    /// What was built and where it is, for people.
+    pub(super) fn summary(&self) -> String {
+        let platforms: Vec<_> = self.built.images.iter().map(|image| image.platform.to_string()).collect();
+        let mut text = format!("built {} ({})", self.built.root().digest, platforms.join(", "));
+        let names: Vec<_> = self.names.iter().map(Reference::familiar).collect();
+        if !names.is_empty() {
+            text.push_str(&format!(" as {}", names.join(", ")));
+        }
+        text.push('\n');
+        for place in &self.went {
+            text.push_str(&format!("{place}\n"));
+        }
+        if self.went.is_empty() {
+            let name = if names.is_empty() { "give it a name (-t) and " } else { "" };
+            text.push_str(&format!(
+                "it is in imgbuild's own store; {name}get it out with --load, --push or -o DEST\n"
+            ));
+        }
+        text
+    }
+}
+
 /// Does with a built image what the settings ask for: names in the store, outputs, files with digests. Pushes come
 /// last: whatever else fails, no tag of a registry was changed.
 pub(super) async fn deliver(
     engine: &Engine,
     settings: &BuildSettings,
-    built: &Built,
-    names: &[Reference],
+    built: Built,
+    names: Vec<Reference>,
     pusher: Option<&Pusher>,
-) -> Result<(), Failure> {
+) -> Result<Delivered, Failure> {
+    let mut went = Vec::new();
     for image in &built.images {
         for (digest, origin) in &image.origins {
             if let BlobOrigin::Registry(repository) = origin {
@@ -32,25 +66,28 @@ pub(super) async fn deliver(
         }
     }
     if settings.outputs.iter().any(|output| *output != Output::Registry) {
-        fetch_layers(engine, built).await?;
+        fetch_layers(engine, &built).await?;
     }
     for output in settings.outputs.iter().filter(|output| **output != Output::Registry) {
-        let (engine, built, names, output) = (engine.clone(), built.clone(), names.to_vec(), output.clone());
+        let (engine, built, names, output) = (engine.clone(), built.clone(), names.clone(), output.clone());
         let written = tokio::task::spawn_blocking(move || write(&engine, &built, &names, &output)).await;
-        written.map_err(|error| HostError::new("write an output", std::io::Error::other(error)))??;
+        went.extend(
+            written.map_err(|error| HostError::new("write an output", std::io::Error::other(error)))??,
+        );
     }
     if let Some(pusher) = pusher {
-        pusher.finish(built).await?;
+        pusher.finish(&built).await?;
+        went.extend(names.iter().map(|name| format!("pushed to {}", name.familiar())));
     }
     // A name that meant another image before should mean it still if anything above failed.
-    name_image(engine, built, names)?;
+    name_image(engine, &built, &names)?;
     if let Some(path) = &settings.iidfile {
-        output::write_file(path, image_id(built).to_string().as_bytes())?;
+        output::write_file(path, image_id(&built).to_string().as_bytes())?;
     }
     if let Some(path) = &settings.metadata_file {
-        output::write_file(path, &metadata(built, names)?)?;
+        output::write_file(path, &metadata(&built, &names)?)?;
     }
-    Ok(())
+    Ok(Delivered { built, names, went })
 }
 
 /// Gives the image its names in the store.
@@ -84,9 +121,16 @@ async fn fetch_layers(engine: &Engine, built: &Built) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(engine: &Engine, built: &Built, names: &[Reference], output: &Output) -> Result<(), Failure> {
+/// Writes an output, and tells where it went.
+fn write(
+    engine: &Engine,
+    built: &Built,
+    names: &[Reference],
+    output: &Output,
+) -> Result<Option<String>, Failure> {
     let store = &engine.store;
     let task = engine.sink.start(Task::Export { output: output.to_string() }, None);
+    let mut went = format!("written to {output}");
     match output {
         Output::Oci { dest, tar: false } => output::write_layout(store, built, names, dest, &engine.sink)?,
         Output::Oci { dest, tar: true } => output::write_layout_tar(store, built, names, dest)?,
@@ -95,13 +139,13 @@ fn write(engine: &Engine, built: &Built, names: &[Reference], output: &Output) -
         Output::Tar { dest } => output::write_tar(store, built, dest.as_deref())?,
         Output::Load => {
             let one = for_this_machine(engine, built);
-            output::load(store, &one, names)?;
+            went = format!("loaded into {}", output::load(store, &one, names)?);
         }
         // Pushed by the caller.
-        Output::Registry => {}
+        Output::Registry => return Ok(None),
     }
     task.finish(Outcome::Done, None);
-    Ok(())
+    Ok(Some(went))
 }
 
 /// Docker and podman take one platform: this machine's, if it is among those built.

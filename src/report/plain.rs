@@ -63,7 +63,8 @@ impl<W: Write + Send> Render for Plain<W> {
                 }
                 line.last = at;
                 let mut text = words::bytes(*done);
-                if let Some(total) = line.total {
+                // A total that was only a guess says nothing once it is passed.
+                if let Some(total) = line.total.filter(|total| *total >= *done) {
                     text = format!("{text} / {}", words::bytes(total));
                 }
                 if let Some(rate) = words::rate(*done, at.saturating_sub(line.started)) {
@@ -103,6 +104,9 @@ impl<W: Write + Send> Render for Plain<W> {
                 let Some(line) = self.tasks.remove(id) else { return };
                 let took = words::seconds(at.saturating_sub(line.started));
                 self.line(Some(*id), &format!("FAILED {took}"));
+            }
+            Event::Note { message } => {
+                self.line(None, &format!("note: {}", words::one_line(message)));
             }
             Event::Warning { message } => {
                 self.line(None, &format!("warning: {}", words::one_line(message)));

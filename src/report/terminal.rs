@@ -111,7 +111,12 @@ impl Render for Terminal {
             }
             Event::Progress { id, done } => {
                 let Some(line) = self.tasks.get(id) else { return };
-                if line.bar.length().is_none() && line.bar.position() == 0 {
+                // A total that was only a guess says nothing once it is passed.
+                let passed = line.bar.length().is_some_and(|total| *done > total);
+                if passed {
+                    line.bar.unset_length();
+                }
+                if passed || line.bar.length().is_none() && line.bar.position() == 0 {
                     line.bar.set_style(style(COUNTING));
                 }
                 line.bar.set_position(*done);
@@ -149,6 +154,7 @@ impl Render for Terminal {
                     self.above(&format!("{} {}", self.paint(AnsiColor::Red, "✗"), line.text));
                 }
             }
+            Event::Note { message } => self.above(&format!("note: {}", words::one_line(message))),
             Event::Warning { message } => {
                 let label = self.paint(AnsiColor::Yellow, "warning:");
                 self.above(&format!("{label} {}", words::one_line(message)));

@@ -48,6 +48,8 @@ fn recorded() -> Vec<(u64, Event)> {
         (14_100, finished(4, Outcome::Done, Some(33_000_000))),
         (14_200, started(5, Task::Push { to: "ghcr.io/me/app".into(), digest }, Some(5))),
         (14_300, finished(5, Outcome::Mounted, None)),
+        (14_310, started(7, Task::Unpack { image: "alpine:3".into() }, None)),
+        (14_390, Event::Finished { id: TaskId(7), outcome: Outcome::Done, digest: None, size: None }),
         (14_400, started(6, Task::Publish { reference: "ghcr.io/me/app:1".into() }, None)),
         (14_500, Event::Failed { id: TaskId(6) }),
     ]
@@ -122,6 +124,36 @@ fn a_running_command_shows_its_last_lines() {
     terminal.event(Duration::from_secs(2), &Event::Failed { id });
     terminal.finish();
     assert!(!term.contents().contains("line"), "{}", term.contents());
+}
+
+#[test]
+fn a_total_that_was_passed_is_not_shown() {
+    let mut out = Vec::new();
+    let mut plain = Plain::new(&mut out);
+    let id = TaskId(1);
+    plain.event(
+        Duration::ZERO,
+        &Event::Started { id, task: Task::Unpack { image: "alpine:3".into() }, total: None },
+    );
+    plain.event(Duration::ZERO, &Event::Sized { id, total: 1000 });
+    for (at, done) in [(6, 1000), (12, 1500)] {
+        plain.event(Duration::from_secs(at), &Event::Progress { id, done });
+    }
+    let told = String::from_utf8(out).unwrap();
+    assert_eq!(told, "#1 unpack alpine:3\n#1 1.0 kB / 1.0 kB 166 B/s\n#1 1.5 kB 125 B/s\n");
+
+    let term = InMemoryTerm::new(30, 80);
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 255);
+    let mut terminal = Terminal::new(target, false);
+    terminal
+        .event(Duration::ZERO, &Event::Started { id, task: Task::Unpack { image: "a".into() }, total: None });
+    terminal.event(Duration::ZERO, &Event::Sized { id, total: 1000 });
+    for (done, shown) in [(1000, "1.00 kB/1.00 kB"), (1500, "unpack a 1.50 kB")] {
+        terminal.event(Duration::from_secs(1), &Event::Progress { id, done });
+        terminal.tick();
+        assert!(term.contents().contains(shown), "{}", term.contents());
+    }
+    assert!(!term.contents().contains("1.50 kB/"), "{}", term.contents());
 }
 
 #[test]

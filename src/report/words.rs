@@ -45,6 +45,7 @@ pub(super) fn task(task: &Task) -> String {
         Task::Resolve { reference } => format!("resolve {reference}"),
         Task::Fetch { from, digest: Some(digest) } => format!("fetch {from}@{}", digest.short()),
         Task::Fetch { from, digest: None } => format!("fetch {from}"),
+        Task::Unpack { image } => format!("unpack {image}"),
         Task::Push { to, digest } => format!("push {to}@{}", digest.short()),
         Task::Publish { reference } => format!("publish {reference}"),
         Task::Export { output } => format!("export {output}"),

@@ -14,7 +14,7 @@ use super::{
     env,
     flags::{ImageFlags, InputFlags, OutputFlags, WorkFlags},
     output_flag::{OutputFlag, parse_output},
-    pairs,
+    pairs::Form,
     registry::RegistrySettings,
     tags::{parse_tag, resolve_tags},
     target::layout,
@@ -106,6 +106,16 @@ pub struct BuildSettings {
     pub registry: RegistrySettings,
 }
 
+const CONTEXT: Form =
+    Form { flag: "--build-context", form: "NAME=CONTEXT", example: "base=docker-image://alpine:3" };
+const LABEL: Form = Form { flag: "--label", form: "KEY=VALUE", example: "maintainer=me@example.com" };
+const ANNOTATION: Form = Form {
+    flag: "--annotation",
+    form: "[LEVEL:]KEY=VALUE",
+    example: "org.opencontainers.image.licenses=MIT",
+};
+const ARGUMENT: Form = Form { flag: "--build-arg", form: "NAME[=VALUE]", example: "VERSION=1.0" };
+
 /// What is asked of a build: the part of [`crate::recipe::Request`] that is the same for every platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestSettings {
@@ -164,6 +174,13 @@ impl BuildSettings {
         let request = request(&flags.input, &context, environment)?;
         let parsed = parsed_outputs(&flags.output, environment)?;
         let outputs = outputs(&flags.output, &parsed, global.quiet)?;
+        let (jobs, registry) = (
+            jobs(&flags.work, global)?,
+            RegistrySettings::resolve(&flags.registry, &global.config, environment)?,
+        );
+        let commands = command::resolve(&flags.command, &request.args, &registry, global, environment)?;
+        let (image, compression) =
+            (image(&flags.image, &parsed)?, compression(&flags.work, &parsed, global)?);
         let (files, awaited) = match context {
             MainContext::Source(ContextSource::Directory(path)) => {
                 let files = files(&flags.input, &path, environment)?;
@@ -176,17 +193,12 @@ impl BuildSettings {
             }
             context => (Vec::new(), Some(Awaited::new(context, &flags.input.file)?)),
         };
-        let (jobs, registry) = (
-            jobs(&flags.work, global)?,
-            RegistrySettings::resolve(&flags.registry, &global.config, environment)?,
-        );
-        let commands = command::resolve(&flags.command, &request.args, &registry, environment)?;
         Ok(Self {
             home: global.home.clone(),
             files,
             awaited,
             request,
-            image: image(&flags.image, &parsed)?,
+            image,
             outputs,
             metadata_file: flags
                 .output
@@ -199,7 +211,7 @@ impl BuildSettings {
                 no_cache_filter: flags.work.no_cache_filter.iter().cloned().collect(),
                 pull: flags.work.pull,
             },
-            compression: compression(&flags.work, &parsed, global)?,
+            compression,
             jobs,
             commands: CommandOptions { jobs: commands_at_once(&flags.work, global, jobs), ..commands },
             registry,
@@ -247,7 +259,7 @@ fn context(flags: &BuildFlags, environment: &Environment) -> Result<MainContext,
     }
     if path.exists() {
         let error = SettingsError::new(format!("the context {shown} is not a directory"));
-        return Err(error.hint(format!("to build a spec, write -f {shown}")));
+        return Err(error.hint(format!("to build it, write -f {shown}")));
     }
     Err(SettingsError::not_found(format!("the context {shown} does not exist")))
 }
@@ -309,7 +321,7 @@ fn request(
         contexts.insert(String::new(), source.clone());
     }
     for text in &flags.build_context {
-        let (name, source) = pairs::pair("--build-context", text)?;
+        let (name, source) = CONTEXT.pair(text)?;
         contexts.insert(name.to_owned(), context_source(name, source, environment)?);
     }
     let source_date_epoch = match environment.text(env::SOURCE_DATE_EPOCH) {
@@ -353,7 +365,7 @@ pub(super) fn build_args(
             }
         };
         if name.is_empty() {
-            return Err(SettingsError::new(format!("--build-arg {text:?} has no name")));
+            return Err(ARGUMENT.wrong(text));
         }
         args.extend(value.map(|value| (name.to_owned(), value)));
     }
@@ -389,7 +401,7 @@ fn image(flags: &ImageFlags, outputs: &[OutputFlag]) -> Result<ImageSettings, Se
     let tags = names.map(|text| parse_tag(text)).collect::<Result<_, _>>()?;
     let mut annotations = Annotations::default();
     for text in &flags.annotation {
-        let (key, value) = pairs::pair("--annotation", text)?;
+        let (key, value) = ANNOTATION.pair(text)?;
         let (levels, key) = match key.split_once(':') {
             Some((levels, key)) => (levels, key),
             None => ("manifest", key),
@@ -408,7 +420,7 @@ fn image(flags: &ImageFlags, outputs: &[OutputFlag]) -> Result<ImageSettings, Se
             map.insert(key.to_owned(), value.to_owned());
         }
     }
-    Ok(ImageSettings { tags, labels: pairs::map("--label", &flags.label)?, annotations })
+    Ok(ImageSettings { tags, labels: LABEL.map(&flags.label)?, annotations })
 }
 
 fn parsed_outputs(flags: &OutputFlags, environment: &Environment) -> Result<Vec<OutputFlag>, SettingsError> {

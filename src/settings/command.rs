@@ -6,16 +6,16 @@ use std::{
     io::{self, Read},
     net::IpAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use super::{
-    CommandFlags, Environment, RegistrySettings, SettingsError,
-    pairs::{pair, split_csv},
+    CommandFlags, Environment, GlobalSettings, RegistrySettings, SettingsError,
+    emulators::emulators,
+    limits::limits,
+    pairs::{Form, split_csv},
 };
 use crate::{
     recipe::Network,
-    sandbox::Limits,
     solve::{Allowed, CommandOptions, Secret},
 };
 
@@ -49,6 +49,7 @@ pub(super) fn resolve(
     flags: &CommandFlags,
     args: &BTreeMap<String, String>,
     registry: &RegistrySettings,
+    global: &GlobalSettings,
     environment: &Environment,
 ) -> Result<CommandOptions, SettingsError> {
     let proxies = proxies(args, environment);
@@ -66,6 +67,7 @@ pub(super) fn resolve(
             false => certificates(&registry.ca, !proxies.is_empty(), environment)?.map(Into::into),
         },
         proxies,
+        emulators: emulators(&flags.emulator, &global.config, environment)?,
         ..CommandOptions::default()
     })
 }
@@ -96,10 +98,12 @@ fn allowed(texts: &[String]) -> Result<Allowed, SettingsError> {
     Ok(allowed)
 }
 
+const HOST: Form = Form { flag: "--add-host", form: "NAME:IP", example: "db.internal:10.0.0.7" };
+
 /// `NAME:IP`, `NAME=IP`, and the address in brackets, as docker's flag.
 fn host(text: &str) -> Result<(String, IpAddr), SettingsError> {
     let parts = text.split_once('=').or_else(|| text.split_once(':'));
-    let wrong = || SettingsError::new(format!("--add-host {text:?} is not of the form NAME:IP"));
+    let wrong = || HOST.wrong(text);
     let (name, address) = parts.filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
     if name.contains(|c: char| c.is_whitespace() || c == '#') {
         return Err(wrong());
@@ -110,119 +114,6 @@ fn host(text: &str) -> Result<(String, IpAddr), SettingsError> {
         "host-gateway" => Ok((name.to_owned(), IpAddr::from([127, 0, 0, 1]))),
         bare => Ok((name.to_owned(), bare.parse().map_err(|_| wrong())?)),
     }
-}
-
-fn limits(flags: &CommandFlags) -> Result<Limits, SettingsError> {
-    let size = |flag: &str, text: &Option<String>| text.as_ref().map(|text| bytes(flag, text)).transpose();
-    Ok(Limits {
-        memory: size("--memory", &flags.memory)?,
-        cpus: flags.cpus.as_ref().map(|text| cpus(text)).transpose()?,
-        shm_size: size("--shm-size", &flags.shm_size)?,
-        ulimits: flags.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_, _>>()?,
-        timeout: flags.step_timeout.as_ref().map(|text| duration(text)).transpose()?,
-    })
-}
-
-/// A number of bytes with docker's units: powers of 1024.
-fn bytes(flag: &str, text: &str) -> Result<u64, SettingsError> {
-    let lower = text.trim().to_ascii_lowercase();
-    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(end);
-    let shift = match unit.trim() {
-        "" | "b" => Some(0),
-        "k" | "kb" | "kib" => Some(10),
-        "m" | "mb" | "mib" => Some(20),
-        "g" | "gb" | "gib" => Some(30),
-        "t" | "tb" | "tib" => Some(40),
-        _ => None,
-    };
-    let size = shift.and_then(|shift| Some(number.parse::<f64>().ok()? * f64::from(2_u32).powi(shift)));
-    // Sizes beyond 2⁵³ are no memory of anything.
-    let size = size.filter(|size| (1.0..9e15).contains(size)).map(|size| size as u64);
-    size.ok_or_else(|| {
-        SettingsError::new(format!("{flag} {text:?} is no number of bytes")).hint("write it as in 512m or 2g")
-    })
-}
-
-/// Cores, in thousandths.
-fn cpus(text: &str) -> Result<u64, SettingsError> {
-    let cores = text.trim().parse::<f64>().ok().filter(|cores| (0.01..1e6).contains(cores));
-    let wrong = || SettingsError::new(format!("--cpus {text:?} is no number of cores from 0.01"));
-    Ok((cores.ok_or_else(wrong)? * 1000.0).round() as u64)
-}
-
-/// What the kernel calls limits, as docker's flag has it.
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
-
-fn ulimit(text: &str) -> Result<(String, Option<u64>, Option<u64>), SettingsError> {
-    let (name, values) = pair("--ulimit", text)?;
-    if !ULIMITS.contains(&name) {
-        let error = SettingsError::new(format!("--ulimit: there is no limit {name:?}"));
-        return Err(error.did_you_mean(name, ULIMITS));
-    }
-    let value = |text: &str| match text {
-        "-1" | "unlimited" => Ok(None),
-        number => number
-            .parse()
-            .map(Some)
-            .map_err(|_| SettingsError::new(format!("--ulimit {name}: {number:?} is no number"))),
-    };
-    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
-    let (soft, hard) = (value(soft)?, value(hard)?);
-    let above = match (soft, hard) {
-        (Some(soft), Some(hard)) => soft > hard,
-        (None, hard) => hard.is_some(),
-        _ => false,
-    };
-    if above {
-        return Err(SettingsError::new(format!("--ulimit {text}: the soft limit is above the hard one")));
-    }
-    Ok((name.to_owned(), soft, hard))
-}
-
-/// A time as Go writes it (`1h30m`, `90s`, `1.5m`), or seconds.
-fn duration(text: &str) -> Result<Duration, SettingsError> {
-    let wrong = || {
-        SettingsError::new(format!("--step-timeout {text:?} is no duration"))
-            .hint("write it as in 90s or 10m")
-    };
-    let mut seconds = 0.0;
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let number: f64 = rest[..end].parse().map_err(|_| wrong())?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        seconds += number
-            * match &rest[..end] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" | "" => 1.0,
-                "ms" => 0.001,
-                _ => return Err(wrong()),
-            };
-        rest = &rest[end..];
-    }
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
 }
 
 /// `id=ID[,type=file|env][,src=FILE][,env=NAME]`, as docker's flag.
@@ -370,32 +261,6 @@ fn certificates(
 mod tests {
     use super::*;
     use crate::error::Explain;
-
-    #[test]
-    fn sizes_durations_and_limits_as_docker_has_them() {
-        for (text, expected) in
-            [("512m", 512 << 20), ("1.5g", 3 << 29), ("64KB", 64 << 10), ("100", 100), ("2GiB", 2 << 30)]
-        {
-            assert_eq!(bytes("--memory", text), Ok(expected), "{text}");
-        }
-        for text in ["", "m", "-1", "0", "1x", "1..2", "9999999999t"] {
-            assert!(bytes("--memory", text).is_err(), "{text}");
-        }
-        for (text, millis) in
-            [("90s", 90_000), ("1h30m", 5_400_000), ("1.5m", 90_000), ("5", 5000), ("7ms", 7)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "s", "1d", "0s", "-1s", "1e400"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-        assert_eq!((cpus("1.5"), cpus("0.05")), (Ok(1500), Ok(50)));
-        assert!(["0", "-1", "x", ""].iter().all(|text| cpus(text).is_err()));
-        assert_eq!(ulimit("nofile=1024:2048"), Ok(("nofile".into(), Some(1024), Some(2048))));
-        assert_eq!(ulimit("core=-1"), Ok(("core".into(), None, None)));
-        assert_eq!(ulimit("nofiles=1").unwrap_err().hints(), ["did you mean `nofile`?"]);
-        assert!(["nofile", "nofile=2:1", "nofile=x", "nofile=-1:5"].iter().all(|text| ulimit(text).is_err()));
-    }
 
     #[test]
     fn hosts_are_names_and_addresses() {

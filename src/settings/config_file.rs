@@ -71,6 +71,8 @@ pub struct BuildConfig {
     pub jobs: Option<usize>,
     /// `compression`: `"gzip"` (the default), `"zstd"` or `"none"`.
     pub compression: Option<CompressionKind>,
+    /// `emulators`: a list of what runs programs of other platforms, each as `--emulator` takes it. Default: none.
+    pub emulators: Vec<String>,
 }
 
 /// `[registry."HOST[:PORT]"]`: how one registry is reached.
@@ -186,7 +188,13 @@ impl Reader<'_> {
                         .ok_or_else(|| self.wrong(value, "\"gzip\", \"zstd\" or \"none\"", "compression"))?;
                     config.compression = Some(kind);
                 }
-                _ => return Err(self.unknown(key, &["jobs", "compression"])),
+                "emulators" => {
+                    let wrong = || self.wrong(value, "a list of texts", "emulators");
+                    for emulator in value.get_ref().as_array().ok_or_else(wrong)? {
+                        config.emulators.push(emulator.get_ref().as_str().ok_or_else(wrong)?.to_owned());
+                    }
+                }
+                _ => return Err(self.unknown(key, &["jobs", "compression", "emulators"])),
             }
         }
         Ok(config)

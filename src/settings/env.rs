@@ -13,6 +13,8 @@ pub const IMGBUILD_HOME: &str = "IMGBUILD_HOME";
 pub const IMGBUILD_CONFIG: &str = "IMGBUILD_CONFIG";
 /// How progress is shown, as `--progress`. Since 0.1.
 pub const IMGBUILD_PROGRESS: &str = "IMGBUILD_PROGRESS";
+/// What runs programs of other platforms, as `--emulator`; several: with commas between them. Since 0.1.
+pub const IMGBUILD_EMULATOR: &str = "IMGBUILD_EMULATOR";
 /// Seconds since 1970 that all times in an image are set to (<https://reproducible-builds.org/specs/source-date-epoch/>).
 /// Since 0.1.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{ColorChoice, Progress, build::CompressionKind};
+use super::{ColorChoice, ForeignFlags, Progress, build::CompressionKind};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -59,6 +59,9 @@ pub struct BuildFlags {
     /// Registries.
     #[command(flatten, next_help_heading = "Registries")]
     pub registry: RegistryFlags,
+    /// Flags of other builders.
+    #[command(flatten)]
+    pub foreign: ForeignFlags,
 }
 
 /// What is built.
@@ -152,6 +155,10 @@ pub struct CommandFlags {
     /// How commands are kept apart from the host: root, userns, single-id or chroot [default: the best that works]
     #[arg(long, value_name = "MODE")]
     pub sandbox: Option<String>,
+    /// What runs programs of other platforms: a static qemu-user, or an image that has it; `arm64=` before it says whose
+    /// [default: one in PATH, else fetched]
+    #[arg(long, value_name = "[ARCH=]FILE|docker-image://REF", value_delimiter = ',')]
+    pub emulator: Vec<String>,
     /// Allow steps to ask for security.insecure, or for network.host where the build has no network
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub allow: Vec<String>,
@@ -164,6 +171,9 @@ pub struct CommandFlags {
     /// The most memory of a step, as in 512m
     #[arg(short, long, value_name = "BYTES")]
     pub memory: Option<String>,
+    /// The most memory and swap of a step together, or -1 for no limit of swap [default: no swap beside --memory]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    pub memory_swap: Option<String>,
     /// The most cores of a step, as in 1.5
     #[arg(long, value_name = "NUMBER")]
     pub cpus: Option<String>,
@@ -185,7 +195,7 @@ pub struct CommandFlags {
 #[derive(Debug, Clone, Default, Args)]
 pub struct RegistryFlags {
     /// Pull from this mirror first, as in docker.io=mirror.example:5000
-    #[arg(long, value_name = "REGISTRY=HOST")]
+    #[arg(long, value_name = "HOST=MIRROR")]
     pub registry_mirror: Vec<String>,
     /// Allow plain HTTP, and certificates that cannot be verified, for this registry
     #[arg(long, value_name = "HOST")]

@@ -2,11 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    SettingsError,
-    build::CompressionKind,
-    pairs::{pair, split_csv},
-};
+use super::{SettingsError, build::CompressionKind, pairs::split_csv};
 use crate::output::Output;
 
 const TYPES: [&str; 6] = ["oci", "docker", "local", "tar", "registry", "image"];
@@ -53,7 +49,7 @@ pub fn parse_output(text: &str, current_dir: &Path) -> Result<OutputFlag, Settin
     let mut flag = OutputFlag::default();
     let mut keys = Keys::default();
     for field in &fields {
-        let (key, value) = pair("--output", field).map_err(|_| {
+        let (key, value) = field.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
             wrong(format!("{field:?} is not of the form key=value"))
                 .hint("a value that holds a comma needs quotes: '\"dest=a,b\"'")
         })?;

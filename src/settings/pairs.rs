@@ -4,17 +4,37 @@ use std::collections::BTreeMap;
 
 use super::SettingsError;
 
-/// Splits `KEY=VALUE`.
-pub(super) fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), SettingsError> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key, value)),
-        _ => Err(SettingsError::new(format!("{flag} {text:?} is not of the form KEY=VALUE"))),
-    }
+/// How a flag's value is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// The flag.
+    pub(super) flag: &'static str,
+    /// Its value's form, such as `KEY=VALUE`.
+    pub(super) form: &'static str,
+    /// A value of that form.
+    pub(super) example: &'static str,
 }
 
-/// Collects `KEY=VALUE` flags; the last of a key counts.
-pub(super) fn map(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, SettingsError> {
-    texts.iter().map(|text| pair(flag, text).map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
+impl Form {
+    /// The error of a value that has another form.
+    pub(super) fn wrong(&self, text: &str) -> SettingsError {
+        let Self { flag, form, example } = self;
+        SettingsError::new(format!("{flag} {text:?} is not of the form {form}"))
+            .hint(format!("write it as in {flag} {example}"))
+    }
+
+    /// Splits `KEY=VALUE`.
+    pub(super) fn pair<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), SettingsError> {
+        text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| self.wrong(text))
+    }
+
+    /// Collects `KEY=VALUE` flags; the last of a key counts.
+    pub(super) fn map(&self, texts: &[String]) -> Result<BTreeMap<String, String>, SettingsError> {
+        texts
+            .iter()
+            .map(|text| self.pair(text).map(|(key, value)| (key.to_owned(), value.to_owned())))
+            .collect()
+    }
 }
 
 /// Splits a line of comma-separated values. A value in double quotes may hold commas, and quotes written twice

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use super::{ConfigFile, Environment, RegistryFlags, SettingsError, pairs::pair};
+use super::{ConfigFile, Environment, RegistryFlags, SettingsError, pairs::Form};
 use crate::{
     event::Sink,
     registry::{self, Credentials, Proxy},
@@ -33,6 +33,9 @@ pub struct HostSettings {
     pub chunk: Option<u64>,
 }
 
+const MIRROR: Form =
+    Form { flag: "--registry-mirror", form: "HOST=MIRROR", example: "docker.io=mirror.example:5000" };
+
 impl RegistrySettings {
     /// The configuration file's settings with the flags' on top: mirrors from flags come first.
     pub fn resolve(
@@ -49,7 +52,7 @@ impl RegistrySettings {
             host.ca.extend(config.ca.clone());
         }
         for (number, text) in flags.registry_mirror.iter().enumerate() {
-            let (registry, mirror) = pair("--registry-mirror", text)?;
+            let (registry, mirror) = MIRROR.pair(text)?;
             check_host("--registry-mirror", registry)?;
             check_mirror("--registry-mirror", mirror)?;
             // Those from flags, in their order, go before those from the file.

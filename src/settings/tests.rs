@@ -239,7 +239,7 @@ fn flags_that_are_wrong() {
         ("-t app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "it has a digest"),
         ("--label x", "--label \"x\" is not of the form KEY=VALUE"),
         ("--annotation indx:a=b", "did you mean `index`?"),
-        ("--build-arg =x", "has no name"),
+        ("--build-arg =x", "not of the form NAME[=VALUE] | write it as in --build-arg VERSION=1.0"),
         ("--build-context a=nowhere", "nowhere is not a directory"),
         ("--build-context a=oci-layout://nowhere", "nowhere does not exist"),
         ("-f folder", "is a directory, not a file to build"),
@@ -259,7 +259,10 @@ fn flags_that_are_wrong() {
         ("-o a -o a", "two outputs go to one place"),
         ("-q -o -", "both write to standard output"),
         ("-o type=image,compression=gzip -o type=image,compression=zstd", "different compressions"),
-        ("--registry-mirror docker.io", "not of the form KEY=VALUE"),
+        (
+            "--registry-mirror foo",
+            "--registry-mirror \"foo\" is not of the form HOST=MIRROR | write it as in --registry-mirror docker.io=",
+        ),
         ("--registry-mirror docker.io=a/b?c", "is not HOST"),
         ("--insecure-registry http://host:1", "write `host:1`"),
         ("--ca nowhere.pem", "failed to read the CA file"),
@@ -408,7 +411,10 @@ fn a_whole_configuration_file() {
     let text = "home = 'h'\n[build]\njobs = 0x4\ncompression = 'zstd'\n[registry.'docker.io']\nmirrors = ['m:1']\nca = '/x.pem'\n";
     let config = ConfigFile::parse(&SourceFile::new("imgbuild.toml", text), Path::new("/c")).unwrap();
     assert_eq!(config.home, Some("/c/h".into()));
-    assert_eq!(config.build, BuildConfig { jobs: Some(4), compression: Some(CompressionKind::Zstd) });
+    assert_eq!(
+        config.build,
+        BuildConfig { jobs: Some(4), compression: Some(CompressionKind::Zstd), emulators: Vec::new() }
+    );
     let hub = RegistryConfig {
         mirrors: vec!["m:1".into()],
         insecure: false,
