@@ -55,6 +55,13 @@ impl Docker {
         let id = run(self.client().args(["run", "--detach"]).args(options));
         Container { docker: self, id: id.trim().to_owned() }
     }
+
+    /// A container without a network of its own kind: it has the other one's, and finds it at 127.0.0.1.
+    #[track_caller]
+    pub(crate) fn beside(&self, other: &Container, options: &[&str]) -> Container<'_> {
+        let network = format!("--network=container:{}", other.id);
+        self.container(&[&[network.as_str()], options].concat())
+    }
 }
 
 /// A running container; it is removed when it is dropped.
@@ -75,6 +82,32 @@ impl Container<'_> {
         let output = self.exec(words);
         assert!(output.status.success(), "{words:?}: {}", told(&output));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// None of these paths is there.
+    #[track_caller]
+    pub(crate) fn lacks(&self, paths: &[&str]) {
+        let script = "for path; do if test -e \"$path\"; then echo \"$path\"; exit 1; fi; done";
+        self.run(&[&["sh", "-c", script, "sh"], paths].concat());
+    }
+
+    /// Waits until the image's own health check says that it is well.
+    #[track_caller]
+    pub(crate) fn until_healthy(&self) {
+        let start = Instant::now();
+        loop {
+            let mut inspect = self.docker.client();
+            inspect.args(["inspect", "--format", "{{json .State.Health}}", &self.id]);
+            let health = run(&mut inspect);
+            if health.contains("\"Status\":\"healthy\"") {
+                return;
+            }
+            if start.elapsed() > PATIENCE {
+                let logs = self.docker.client().args(["logs", &self.id]).output().unwrap();
+                panic!("{health}\n--- the container's log\n{}", told(&logs));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Runs a command in it until it succeeds.

@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 7] = [
     &["rootfs", "remote", "sandbox"],
     &["recipe", "graph", "solve", "image", "output"],
     &["spec", "dockerfile"],
-    &["report"],
+    &["report", "convert"],
     &["cli", "settings"],
 ];
 

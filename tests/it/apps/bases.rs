@@ -26,9 +26,15 @@ pub(crate) struct Bases {
 impl Bases {
     /// Makes those that are not there yet (the script lets one make them, and others wait), and serves all.
     pub(crate) fn with(names: &[&str]) -> Self {
+        Self::of(&[], names)
+    }
+
+    /// The same, for these platforms besides this machine's: see `fixtures/bases/README.md` for what that costs.
+    pub(crate) fn of(platforms: &[&str], names: &[&str]) -> Self {
         tool("mmdebstrap", "mmdebstrap");
         let scripts = repository().join("fixtures/bases");
         let mut make = Command::new(scripts.join("make"));
+        make.args(platforms.iter().map(|platform| format!("--platform={platform}")));
         run(make.args(names).env("BASES_DIR", folder()).env("IMGBUILD", env!("CARGO_BIN_EXE_imgbuild")));
 
         let (own, host) = (TempDir::new().unwrap(), format!("127.0.0.1:{}", free_port()));

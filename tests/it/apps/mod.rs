@@ -2,6 +2,15 @@
 //!
 //! They download packages from Debian and PyPI, and their bases are the stand-ins of `fixtures/bases`.
 
+mod application;
 mod bases;
+mod fastapi_dash;
+mod gpx_art;
+mod http;
+mod loc8;
 mod one_meaning;
+mod platforms;
 mod podcast;
+mod podcast_ui;
+mod rungs;
+mod targetvision;

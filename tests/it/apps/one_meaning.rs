@@ -43,14 +43,14 @@ fn context(folder: &Path) -> PathBuf {
 }
 
 /// A folder that everybody may enter: the program must be reached by other users.
-fn open_folder() -> TempDir {
+pub(super) fn open_folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
 /// The program, where other users can start it.
-fn program(folder: &Path) -> PathBuf {
+pub(super) fn program(folder: &Path) -> PathBuf {
     let program = folder.join("imgbuild");
     fs::copy(env!("CARGO_BIN_EXE_imgbuild"), &program).unwrap();
     program
@@ -58,47 +58,56 @@ fn program(folder: &Path) -> PathBuf {
 
 /// Kind, mode, owner and path of every file of the image, without what apt dates or lists by itself.
 fn files(layout: &Path) -> Vec<String> {
+    unpacked(layout, |bundle| {
+        let mut list = Command::new("find");
+        list.arg(bundle).args(["-name", "__pycache__", "-prune", "-o", "-printf", LINE]);
+        // Backups that useradd makes with the group it reads, which with one id is root's: see docs/sandbox.md.
+        sorted(&run(&mut list), |line| !line.contains("/etc/shadow- ") && !line.contains("/etc/gshadow- "))
+    })
+}
+
+/// Kind, mode, owner, path and target of a link.
+pub(super) const LINE: &str = "%y %m %U:%G /%P %l\n";
+
+pub(super) fn sorted(listing: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut lines: Vec<_> = listing.lines().filter(|line| wanted(line)).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// Lets something look at the image's files, as umoci unpacks them.
+pub(super) fn unpacked<T>(layout: &Path, look: impl FnOnce(&Path) -> T) -> T {
     let bundle = layout.with_extension("bundle");
     let mut image = joined("", layout);
     image.push(":latest");
     let mut copy = tool("skopeo", "skopeo");
     run(copy.args(["copy", "--quiet"]).arg(joined("oci:", layout)).arg(joined("oci:", Path::new(&image))));
     run(tool("umoci", "umoci").args(["raw", "unpack", "--image"]).arg(&image).arg(&bundle));
-    let listing = run(Command::new("find").arg(&bundle).args([
-        "-name",
-        "__pycache__",
-        "-prune",
-        "-o",
-        "-printf",
-        "%y %m %U:%G /%P %l\n",
-    ]));
+    let seen = look(&bundle);
     let _ = fs::remove_dir_all(&bundle);
-    // Backups that useradd makes with the group it reads, which with one id is root's: see docs/sandbox.md.
-    let mut lines: Vec<_> = listing
-        .lines()
-        .filter(|line| !line.contains("/etc/shadow- ") && !line.contains("/etc/gshadow- "))
-        .map(str::to_owned)
-        .collect();
-    lines.sort();
-    lines
+    seen
 }
 
 #[track_caller]
 fn same(expected: &[String], layout: &Path, what: &str) {
-    let found = files(layout);
+    same_lines(expected, &files(layout), what);
+}
+
+#[track_caller]
+pub(super) fn same_lines(expected: &[String], found: &[String], what: &str) {
     let only = |a: &[String], b: &[String]| {
         let lines = a.iter().filter(|line| b.binary_search(line).is_err());
         lines.take(40).cloned().collect::<Vec<_>>().join("\n")
     };
-    let (missing, extra) = (only(expected, &found), only(&found, expected));
+    let (missing, extra) = (only(expected, found), only(found, expected));
     assert!(missing.is_empty() && extra.is_empty(), "{what}: missing\n{missing}\nunexpected\n{extra}");
 }
 
 /// A user that the test makes, with or without ranges of subordinate ids.
-struct User(&'static str);
+pub(super) struct User(&'static str);
 
 impl User {
-    fn new(name: &'static str, subordinate: bool) -> Self {
+    pub(super) fn new(name: &'static str, subordinate: bool) -> Self {
         let _ = tool("userdel", "passwd").args(["--force", "--remove", name]).output();
         let mut add = tool("useradd", "passwd");
         run(add.args(["--create-home", "--shell", "/bin/sh", name]));
@@ -120,7 +129,7 @@ impl User {
     }
 
     /// Runs a command as this user.
-    fn command(&self, program: &Path) -> Command {
+    pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = tool("runuser", "util-linux");
         command.args(["-u", self.0, "--", "env", "-i"]);
         for name in [
@@ -136,8 +145,12 @@ impl User {
                 command.arg(joined(&format!("{name}="), Path::new(&value)));
             }
         }
-        command.arg(format!("HOME=/home/{}", self.0)).arg(program);
+        command.arg(format!("HOME={}", self.home())).arg(program);
         command
+    }
+
+    pub(super) fn home(&self) -> String {
+        format!("/home/{}", self.0)
     }
 }
 
@@ -148,19 +161,30 @@ impl Drop for User {
 }
 
 /// Builds as the command says into a layout in a folder that all may write to.
-fn build(mut command: Command, bases: &Bases, folder: &Path, name: &str) -> (PathBuf, Output) {
+fn build(command: Command, bases: &Bases, folder: &Path, name: &str) -> (PathBuf, Output) {
+    build_target(command, bases, folder, name, &[])
+}
+
+/// The same with more options.
+pub(super) fn build_target(
+    mut command: Command,
+    bases: &Bases,
+    folder: &Path,
+    name: &str,
+    options: &[&str],
+) -> (PathBuf, Output) {
     let out = folder.join(name);
     fs::create_dir(&out).unwrap();
     fs::set_permissions(&out, fs::Permissions::from_mode(0o1777)).unwrap();
     let layout = out.join("layout");
-    command.args(["build", "--home"]).arg(out.join("home")).args(bases.options());
+    command.args(["build", "--home"]).arg(out.join("home")).args(bases.options()).args(options);
     command.args(["-t", "one:latest", "-o", &format!("type=oci,dest={}", layout.display())]);
     let output = command.arg(folder.join("context")).output().expect("the command can be started");
     (layout, output)
 }
 
 #[track_caller]
-fn built(result: (PathBuf, Output)) -> PathBuf {
+pub(super) fn built(result: (PathBuf, Output)) -> PathBuf {
     assert!(result.1.status.success(), "{}", told(&result.1));
     result.0
 }
@@ -181,7 +205,7 @@ fn users_with_and_without_subordinate_ids_build_what_root_builds() {
 }
 
 /// A container with nothing but this program and the host's libraries for it.
-fn contained(docker: &Docker, image: &str, folder: &Path, options: &[&str]) -> Command {
+pub(super) fn contained(docker: &Docker, image: &str, folder: &Path, options: &[&str]) -> Command {
     let mut command = docker.client();
     command.args(["run", "--rm", "--network=host", "--env", "HOME=/tmp"]).args(options);
     for library in ["/lib", "/lib64", "/usr/lib", "/etc/ssl"] {
@@ -202,9 +226,13 @@ fn contained(docker: &Docker, image: &str, folder: &Path, options: &[&str]) -> C
 
 /// What a test in a container needs: a daemon, and the name of the image that it runs.
 fn container(folder: &Path) -> (Bases, Docker, String) {
-    let bases = Bases::with(&["python:3.11-slim", "busybox"]);
     context(folder);
     program(folder);
+    daemon()
+}
+
+pub(super) fn daemon() -> (Bases, Docker, String) {
+    let bases = Bases::with(&["python:3.11-slim", "busybox"]);
     let docker = Docker::start();
     let image = format!("{}/library/busybox:latest", bases.host());
     run(docker.client().args(["pull", "--quiet", &image]));
@@ -237,7 +265,7 @@ fn root_in_an_ordinary_container_builds_what_root_builds() {
 }
 
 /// What lets a container's user make user namespaces.
-const UNCONFINED: &str = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined";
+pub(super) const UNCONFINED: &str = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined";
 
 #[test]
 fn a_user_in_an_unconfined_container_builds_what_root_builds() {
@@ -253,7 +281,7 @@ fn a_user_in_an_unconfined_container_builds_what_root_builds() {
 }
 
 #[track_caller]
-fn says(command: &mut Command, status: i32, essentials: &[&str]) {
+pub(super) fn says(command: &mut Command, status: i32, essentials: &[&str]) {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(status), "{}", told(&output));
     let said =

@@ -6,6 +6,7 @@ mod config;
 mod copy;
 mod copy_files;
 mod copy_from;
+mod emulated;
 mod ignore;
 mod interrupt;
 mod outputs;

@@ -211,3 +211,59 @@ fn an_archive_keeps_the_modes_of_new_files() {
     let mode = fs::metadata(ctx.project().join("a.tar")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o666 & !umask());
 }
+
+#[test]
+fn the_last_lines_tell_names_and_places() {
+    let ctx = project();
+    let said = |arguments: &[&str]| {
+        let done = ctx.run(&[&["build"], arguments].concat());
+        assert!(done.status.success(), "{}", ctx.describe(&done));
+        let text = ctx.filter(&String::from_utf8_lossy(&done.stderr));
+        text[text.find("built ").expect("it says what was built")..].to_owned()
+    };
+    let here = "--platform=linux/amd64";
+    insta::assert_snapshot!(said(&[here]), @r"
+    built sha256:[DIGEST] (linux/amd64)
+    it is in imgbuild's own store; give it a name (-t) and get it out with --load, --push or -o DEST
+    done in [TIME]
+    ");
+    insta::assert_snapshot!(said(&[here, "-t", "app:1", "-t", "ghcr.io/me/app"]), @r"
+    built sha256:[DIGEST] (linux/amd64) as app:1, ghcr.io/me/app:latest
+    it is in imgbuild's own store; get it out with --load, --push or -o DEST
+    done in [TIME]
+    ");
+    insta::assert_snapshot!(said(&["--platform", TWO, "-t", "app", "-o", "type=oci,dest=o.tar", "-o", "dir"]), @r"
+    built sha256:[DIGEST] (linux/amd64, linux/arm64) as app:latest
+    written to OCI layout in [ROOT]/project/o.tar
+    written to directory [ROOT]/project/dir
+    done in [TIME]
+    ");
+}
+
+#[test]
+fn images_are_listed() {
+    let ctx = project();
+    let run = |arguments: &[&str], epoch: &str| {
+        let done = ctx.command(arguments).env("SOURCE_DATE_EPOCH", epoch).output().unwrap();
+        assert!(done.status.success(), "{}", ctx.describe(&done));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let first = run(&["build", "-q", "-t", "app:1", "--platform", TWO], "1700000000");
+    let second = run(&["build", "-q", "-t", "ghcr.io/me/app", "--platform", "linux/amd64"], "0");
+    let short = |digest: &str| digest["sha256:".len()..][..12].to_owned();
+    let table = run(&["images"], "");
+    let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "DIGEST", "PLATFORMS", "CREATED", "SIZE"]);
+    assert_eq!(lines[1][..3], ["app:1", &short(&first), "linux/amd64,linux/arm64"]);
+    assert_eq!(lines[1][3..5], ["2023-11-14", "22:13:20"]);
+    assert_eq!(lines[2][..4], ["ghcr.io/me/app:latest", &short(&second), "linux/amd64", "-"]);
+    assert_eq!(run(&["images", "-q"], ""), format!("{first}{second}"));
+
+    let json: Value = serde_json::from_str(&run(&["images", "--json"], "")).unwrap();
+    assert_eq!(json[0]["name"], "docker.io/library/app:1");
+    assert_eq!(json[0]["digest"], *first.trim_end());
+    assert_eq!(json[0]["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    assert_eq!(json[0]["created"], "2023-11-14T22:13:20Z");
+    let one: Value = serde_json::from_str(&run(&["inspect", "--json", "ghcr.io/me/app"], "")).unwrap();
+    assert_eq!(json[1]["size"], one["platforms"][0]["size"]);
+}

@@ -160,7 +160,8 @@ fn failures_say_how_and_show_the_last_lines() {
     ] {
         let (done, told) = ctx.dockerfile(&format!("FROM bb\nRUN {command}\n"), &[]);
         assert!(!done && words.iter().all(|word| told.contains(word)), "{command}: {told}");
-        assert!(told.contains("imgbuild logs "), "{told}");
+        // There is no output to look at where there was none.
+        assert_eq!(told.contains("imgbuild logs "), !command.starts_with("kill"), "{told}");
     }
     let (done, told) = ctx.dockerfile("FROM bb\nRUN sleep 600\n", &["--step-timeout", "200ms"]);
     assert!(!done && told.contains("took longer than it may"), "{told}");
@@ -241,4 +242,71 @@ fn commands_have_the_hosts_network_unless_told_otherwise() {
     assert!(!done && told.contains("--allow network.host"), "{told}");
     let all = [&host[..], &["--network", "none", "--allow", "network.host", "--no-cache"]].concat();
     assert!(ctx.dockerfile(&text("--network=host"), &all).0);
+}
+
+#[test]
+fn who_a_step_is_to_run_as_is_marked_where_it_is_said() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    let (done, told) = ctx.dockerfile("FROM bb\nUSER nobody\nRUN id\n", &[]);
+    assert!(!done && told.contains("no user \"nobody\" in the image"), "{told}");
+    assert!(told.contains("Dockerfile:2:1") && told.contains("USER nobody"), "{told}");
+    assert!(told.contains("Dockerfile:3 is to run as this user"), "{told}");
+    assert!(
+        told.contains("RUN adduser") && told.contains("root, app") && !told.contains("`user` step"),
+        "{told}"
+    );
+    let (done, told) = ctx.dockerfile("FROM bb\nUSER nobody\nWORKDIR /x\n", &[]);
+    assert!(!done && told.contains("Dockerfile:2:1") && told.contains("USER nobody"), "{told}");
+    assert!(told.contains("Dockerfile:3 makes a directory for this user"), "{told}");
+    let text = "FROM bb AS tools\nFROM bb\nRUN --mount=from=tools,source=/nope,target=/x true\n";
+    let (done, told) = ctx.dockerfile(text, &[]);
+    assert!(!done && told.contains("/nope matches nothing in the stage `tools`"), "{told}");
+
+    let (_, told) = ctx.dockerfile("FROM bb\nCOPY --chown=nobody base /base\n", &[]);
+    assert!(told.contains("Dockerfile:2:1") && told.contains("RUN adduser"), "{told}");
+
+    // Where only the base says so, there is no line to mark but the step's.
+    ctx.builds("FROM bb\nUSER nobody\n", &["-t", "as-nobody"]);
+    let (done, told) = ctx.dockerfile("FROM as-nobody\nRUN id\n", &[]);
+    assert!(
+        !done && told.contains("Dockerfile:2:1") && told.contains("the config of the base image"),
+        "{told}"
+    );
+
+    ctx.write(
+        "spec.yaml",
+        "stages:\n  a: {from: bb, config: {user: nobody}}\n  b:\n    from: a\n    layers: [{run: id}]\n",
+    );
+    let told = ctx.transcript(&["build", "-f", "spec.yaml", "--progress", "plain"]);
+    assert!(told.contains("spec.yaml:2:") && told.contains("`user` step"), "{told}");
+}
+
+#[test]
+fn a_step_that_fails_is_told_with_its_likely_cause() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    ctx.write("windows.sh", "#!/bin/sh\r\necho hello\r\n").write("python.sh", "#!/usr/bin/python9\n");
+    for (text, told_of, not) in [
+        ("RUN exit 3", "exit status 3", "imgbuild logs"),
+        ("RUN echo why; exit 3", "imgbuild logs", "127"),
+        ("RUN nonsense", "no such command", "SIGKILL"),
+        ("RUN kill -9 $$", "memory ran out", "imgbuild logs"),
+        ("RUN sh -c 'kill -9 $$'; exit 137", "memory ran out", "127"),
+        ("COPY --chmod=755 windows.sh /x\nRUN [\"/x\"]", "has Windows line endings", "dynamic loader"),
+        ("COPY --chmod=755 windows.sh /x\nRUN /x", "Windows line endings", "memory"),
+        (
+            "COPY --chmod=755 python.sh /x\nRUN [\"/x\"]",
+            "needs the interpreter /usr/bin/python9",
+            "Windows line endings: save",
+        ),
+        (
+            "RUN --mount=type=secret,id=npm cat /run/secrets/npm",
+            "the secret `npm`, which the step mounts, was not given: --secret id=npm,src=FILE",
+            "needs the secret",
+        ),
+    ] {
+        let (done, told) = ctx.dockerfile(&format!("FROM bb\n{text}\n"), &[]);
+        assert!(!done && told.contains(told_of) && !told.contains(not), "{text}: {told}");
+    }
 }

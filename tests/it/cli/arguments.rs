@@ -5,7 +5,7 @@ use crate::support::cli::TestContext;
 #[test]
 fn mistakes_are_explained() {
     let context = TestContext::new();
-    context.write("other/file.txt", "");
+    context.write("other/file.txt", "").write("file", "");
     let mut all = String::new();
     for arguments in [
         &["insepct"][..],
@@ -14,7 +14,14 @@ fn mistakes_are_explained() {
         &["--platform", "arm64"],
         &["-o", "type=oic,dest=x"],
         &["nowhere"],
+        &["./nowhere"],
+        &["other/file.txt"],
+        &["file"],
         &["other"],
+        &["--registry-mirror", "foo"],
+        &["--ulimit", "files=3"],
+        &["--cache-from", "type=gha"],
+        &["--push=maybe"],
         &["-q"],
         &["inspect"],
         &["inspect", "oci:other"],
@@ -36,6 +43,17 @@ fn without_a_command_imgbuild_builds() {
         &["--progress", "plain"],
         &["--progress=plain", "-t", "y", "."],
         &["-t", "y", "."],
+        &["."],
+        &[
+            "--rm=true",
+            "--force-rm",
+            "--provenance=false",
+            "--sbom=false",
+            "--load=true",
+            "--push=false",
+            ".",
+        ],
+        &["-D", "--builder", "mine", "--no-cache=false", "--pull=true", "--pull", "app"],
         &["app"],
         &["--platform", "linux/amd64"],
         &["build"],
@@ -47,6 +65,30 @@ fn without_a_command_imgbuild_builds() {
         assert_eq!(output.status.code(), Some(3), "{arguments:?}");
         assert!(output.stdout.is_empty());
     }
+}
+
+/// `docker build --check`.
+#[test]
+fn a_build_can_be_a_check_only() {
+    let context = TestContext::new();
+    context.write("app/Dockerfile", "from scratch\nCOPY Dockerfile /\n");
+    for (arguments, status) in [
+        (&["check", "app"][..], 0),
+        (&["build", "--check", "app"], 1),
+        (&["--check", "app"], 1),
+        (&["build", "--call=check", "-f", "app/Dockerfile", "."], 1),
+    ] {
+        let done = context.run(arguments);
+        assert_eq!(done.status.code(), Some(status), "{arguments:?} {}", context.describe(&done));
+        assert!(
+            String::from_utf8_lossy(&done.stdout).contains("ConsistentInstructionCasing"),
+            "{arguments:?}"
+        );
+    }
+    let json = context.run(&["build", "--call", "check,format=json", "app"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(!json["findings"].as_array().unwrap().is_empty());
+    assert_eq!(context.run(&["images", "-q"]).stdout, b"", "nothing was built");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_layout_is_checked() {
 fn an_empty_store_is_well() {
     let context = TestContext::new();
     assert_eq!(context.run(&["validate"]).stdout, b"ok: 0 blobs, 0 images\n");
-    assert_eq!(context.run(&["images"]).stdout, b"");
+    assert_eq!(context.run(&["images", "-q"]).stdout, b"");
 }
 
 #[test]

@@ -16,12 +16,6 @@ fn refused(text: &str, essentials: &[&str]) {
 }
 
 #[test]
-fn a_line_of_a_hundred_megabytes_is_refused() {
-    let line = "x".repeat(100 << 20);
-    refused(&format!("FROM bb\nRUN echo {line}\n"), &["Dockerfile"]);
-}
-
-#[test]
 fn scripts_may_be_long_and_command_lines_may_not() {
     let mut lines = String::new();
     for number in 0..1_000_000 {

@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::support::cli::TestContext;
 
 /// A member of a tar: type, path, target of a link, content. Nothing of it is made proper.
-type Member<'a> = (u8, &'a str, &'a str, &'a str);
+pub(super) type Member<'a> = (u8, &'a str, &'a str, &'a str);
 
-fn tar(members: &[Member<'_>]) -> Vec<u8> {
+pub(super) fn tar(members: &[Member<'_>]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (kind, path, link, content) in members {
         let mut header = tar::Header::new_ustar();
@@ -29,7 +29,7 @@ fn tar(members: &[Member<'_>]) -> Vec<u8> {
 }
 
 /// An OCI layout with one image of these layers.
-fn layout(at: &Path, layers: &[Vec<u8>]) {
+pub(super) fn layout(at: &Path, layers: &[Vec<u8>]) {
     let put = |bytes: &[u8], media_type: &str| {
         let digest = Digest::of(bytes);
         let blobs = at.join("blobs/sha256");
@@ -100,11 +100,11 @@ fn stays_inside(out: &Path) {
     }
 }
 
-const FILE: u8 = b'0';
-const HARD: u8 = b'1';
-const LINK: u8 = b'2';
-const CHAR: u8 = b'3';
-const DIR: u8 = b'5';
+pub(super) const FILE: u8 = b'0';
+pub(super) const HARD: u8 = b'1';
+pub(super) const LINK: u8 = b'2';
+pub(super) const CHAR: u8 = b'3';
+pub(super) const DIR: u8 = b'5';
 
 #[test]
 fn layers_that_lead_out_are_refused() {

@@ -254,10 +254,10 @@ fn holes_are_told_of() {
 }
 
 /// A small file system of a test's own.
-struct SmallDisk<'a>(&'a Path);
+pub(super) struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn new(at: &'a Path, size: &str) -> Self {
+    pub(super) fn new(at: &'a Path, size: &str) -> Self {
         fs::create_dir_all(at).unwrap();
         run(tool("mount", "mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at));
         Self(at)

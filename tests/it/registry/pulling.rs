@@ -209,6 +209,53 @@ async fn mirrors_are_asked_first_and_passed_over() {
 }
 
 #[tokio::test]
+async fn a_mirror_that_is_down_is_not_waited_for() {
+    let origin = Fake::start().await;
+    let digest = origin.put_blob("a", &b"content"[..]);
+    let (host, down) = (origin.host(), format!("127.0.0.1:{}", crate::tools::free_port()));
+    let mirrors = vec![down.clone()];
+    let bench = Bench::with(|settings| {
+        settings.hosts.insert(host, HostSettings { mirrors, ..HostSettings::default() });
+    });
+    let from = repository(&origin.host(), "a");
+    bench.client.fetch_blob(&from, &descriptor(digest, 7), &bench.store).await.unwrap();
+    // What nobody else can give is told with what the mirror said, also when it is not asked any more.
+    for method in ["GET", "HEAD"] {
+        origin.inject(Rule::status(method, "/v2/a/", 403).times(1000));
+    }
+    let told = bench.client.resolve(&from.tagged("1")).await.unwrap_err().to_string();
+    assert!(told.contains(&format!("mirror {down}: ")) && told.contains("refused"), "{told}");
+    assert_eq!(bench.retries(), []);
+    assert_eq!(bench.warnings().len(), 1, "{:?}", bench.warnings());
+}
+
+#[tokio::test]
+async fn where_nobody_has_it_each_place_is_quoted() {
+    let (origin, mirror) = (Fake::start().await, Fake::start().await);
+    for method in ["GET", "HEAD"] {
+        origin.inject(Rule::status(method, "/v2/a/", 403).times(1000));
+    }
+    let (host, mirrors) = (origin.host(), vec![mirror.host()]);
+    let bench = Bench::with(|settings| {
+        settings.hosts.insert(host, HostSettings { mirrors, ..HostSettings::default() });
+    });
+    let from = repository(&origin.host(), "a");
+    let reference = from.tagged("1");
+    for error in [
+        bench.client.resolve(&reference).await.unwrap_err(),
+        bench.client.manifest(&reference).await.unwrap_err(),
+        bench.client.fetch_blob(&from, &descriptor(Digest::of(b"x"), 1), &bench.store).await.unwrap_err(),
+    ] {
+        let told = error.to_string();
+        let mirror = told.find(&format!("mirror {}: 127.0.0.1 answered 404", mirror.host()));
+        let itself = told.find(&format!("; {}: 127.0.0.1 answered 403", origin.host()));
+        assert!(mirror.is_some() && mirror < itself, "{told}");
+        assert_eq!((error.kind(), told.matches("failed to").count()), (Kind::Denied, 1), "{told}");
+        assert!(error.hints()[0].contains("docker login"), "{:?}", error.hints());
+    }
+}
+
+#[tokio::test]
 async fn files_of_the_web() {
     let fake = Fake::start().await;
     let bytes = noise(1 << 20, 3);

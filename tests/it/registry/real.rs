@@ -160,4 +160,15 @@ async fn an_unknown_authority_is_refused() {
     assert_eq!(error.kind(), Kind::Network);
     assert!(error.to_string().contains("certificate"), "{error}");
     assert_eq!(bench.retries(), [], "a certificate does not get better");
+    assert!(error.hints()[0].contains("--ca FILE"), "{:?}", error.hints());
+    assert!(error.hints()[1].contains("--insecure-registry"), "{:?}", error.hints());
+
+    // Plain HTTP where TLS is asked for.
+    let plain = Registry::start(Options::default());
+    let bench = Bench::with(|settings| {
+        let host = HostSettings { ca: vec![other.ca().unwrap()], ..HostSettings::default() };
+        settings.hosts.insert(plain.host(), host);
+    });
+    let error = bench.client.resolve(&repository(&plain.host(), "a").tagged("1")).await.unwrap_err();
+    assert!(error.hints()[0].contains("--insecure-registry"), "{error} {:?}", error.hints());
 }
