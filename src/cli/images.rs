@@ -61,8 +61,10 @@ pub(super) async fn run(args: ImagesArgs, global: GlobalSettings) -> Result<Exit
     }
     let listed: Vec<_> = images.into_iter().map(|image| listed(&store, image)).collect();
     Printer::stdout(&match args.json {
-        // The type above serialises: no map, and no value refuses.
-        true => serde_json::to_string_pretty(&listed).expect("listed images serialise") + "\n",
+        true => {
+            let json = serde_json::to_string_pretty(&listed);
+            json.expect("no map, and no value refuses to serialise") + "\n"
+        }
         false => table(&listed),
     })?;
     Ok(ExitStatus::Success)

@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn each_form_is_read() {
         let variables = [("PATH", "/a:/b"), (env::IMGBUILD_EMULATOR, "s390x=/s,/q")];
-        let environment = Environment::of("/work", variables);
+        let environment = Environment::of("/project", variables);
         let flags = ["arm64=qemu".to_owned(), "docker-image://example.com/q:1".to_owned()];
         let options = emulators(&flags, &ConfigFile::default(), &environment).unwrap();
         let file = |path: &str| EmulatorSource::File(path.into());
@@ -72,7 +72,7 @@ mod tests {
             [
                 (Some(Architecture::S390x), file("/s")),
                 (None, file("/q")),
-                (Some(Architecture::Arm64), file("/work/qemu")),
+                (Some(Architecture::Arm64), file("/project/qemu")),
                 (None, EmulatorSource::Image("example.com/q:1".parse().unwrap())),
             ]
         );

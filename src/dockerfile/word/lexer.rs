@@ -278,21 +278,11 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// The name that begins here: letters, digits and `_`; or digits alone; or one of the shell's special characters.
-    /// May be empty.
+    /// The name that begins here; may be empty.
     fn name(&mut self) -> String {
-        let rest = &self.text[self.position..];
-        let Some(first) = rest.chars().next() else { return String::new() };
-        let length = if matches!(first, '@' | '*' | '#' | '?' | '-' | '$' | '!') {
-            1
-        } else if first.is_ascii_digit() {
-            rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len())
-        } else {
-            rest.find(|character: char| !character.is_alphanumeric() && character != '_')
-                .unwrap_or(rest.len())
-        };
-        self.position += length;
-        rest[..length].to_owned()
+        let name = name_at(&self.text[self.position..]);
+        self.position += name.len();
+        name.to_owned()
     }
 
     /// The value of a variable. If there is none, the name is noted, unless `provided` for.
@@ -309,4 +299,17 @@ impl<'a> Lexer<'a> {
 
 fn unknown_modifier(modifier: &str) -> String {
     format!("`{modifier}` cannot follow a name in `${{…}}`")
+}
+
+/// The name that a text begins with: letters, digits and `_`; or digits alone; or one of the shell's special characters.
+/// May be empty.
+pub(super) fn name_at(text: &str) -> &str {
+    let Some(first) = text.chars().next() else { return "" };
+    let end = |inside: fn(char) -> bool| text.find(|character| !inside(character)).unwrap_or(text.len());
+    let length = match first {
+        '@' | '*' | '#' | '?' | '-' | '$' | '!' => 1,
+        '0'..='9' => end(|character| character.is_ascii_digit()),
+        _ => end(|character| character.is_alphanumeric() || character == '_'),
+    };
+    &text[..length]
 }

@@ -1,6 +1,6 @@
 //! A word in parts, unexpanded: for those who write it in another language.
 
-use super::WordError;
+use super::{WordError, lexer::name_at};
 use crate::dockerfile::syntax::Escape;
 
 /// A part of a word.
@@ -177,18 +177,9 @@ impl Reader<'_> {
 
     /// The name that begins here; may be empty.
     fn name(&mut self) -> String {
-        let rest = &self.text[self.position..];
-        let Some(first) = rest.chars().next() else { return String::new() };
-        let length = if matches!(first, '@' | '*' | '#' | '?' | '-' | '$' | '!') {
-            1
-        } else if first.is_ascii_digit() {
-            rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len())
-        } else {
-            rest.find(|character: char| !character.is_alphanumeric() && character != '_')
-                .unwrap_or(rest.len())
-        };
-        self.position += length;
-        rest[..length].to_owned()
+        let name = name_at(&self.text[self.position..]);
+        self.position += name.len();
+        name.to_owned()
     }
 }
 
