@@ -67,13 +67,9 @@ impl TarIndex {
     /// Indexes an uncompressed tar that is at `tar` on disk. A sparse file is an error here: its content is not in
     /// one piece.
     pub fn read(stream: impl Read, tar: &Path) -> Result<Self, TarError> {
-        let mut builder = Builder::new(tar);
+        let mut builder = Builder { in_place: true, ..Builder::new(tar) };
         builder.read(stream)?;
-        if builder.expansions.is_empty() {
-            Ok(builder.finish(0))
-        } else {
-            Err(TarError::Limit("it holds sparse files, which can only be read from the store".into()))
-        }
+        Ok(builder.finish(0))
     }
 
     /// An index of entries that are at hand already, as if they came in a tar in this order.
@@ -152,6 +148,9 @@ pub(super) struct Builder {
     names: usize,
     xattrs: usize,
     pub(super) expansions: Vec<Expansion>,
+    /// Whether files stay where they are in the tar, so that sparse ones are refused: before their holes are hashed,
+    /// which may be gigabytes.
+    in_place: bool,
     buffer: Vec<u8>,
     /// A directory with no symbolic link on its way: entries mostly come after their siblings.
     straight: Option<EntryPath>,
@@ -168,6 +167,7 @@ impl Builder {
             names: 0,
             xattrs: 0,
             expansions: Vec::new(),
+            in_place: false,
             buffer: vec![0; 128 << 10],
             straight: None,
         }
@@ -251,6 +251,11 @@ impl Builder {
                 self.total = self.total.saturating_add(member.size);
                 if self.total > MAX_TOTAL {
                     return Err(TarError::Limit("its files have more than 64 GiB together".into()));
+                }
+                if self.in_place && member.sparse.is_some() {
+                    return Err(TarError::Limit(
+                        "it holds sparse files, which can only be read from the store".into(),
+                    ));
                 }
                 let digest = self.hash(tar, &member)?;
                 let mut offset = member.offset;

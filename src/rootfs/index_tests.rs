@@ -101,6 +101,18 @@ fn extensions_are_applied() {
     assert_eq!(index.items().len(), 2);
 }
 
+/// A few blocks may tell of a hole of gigabytes: a sparse file is refused before its content is hashed, which is not
+/// even here.
+#[test]
+fn sparse_files_that_are_not_expanded_are_not_hashed() {
+    let records = [("GNU.sparse.size", "68719476736"), ("GNU.sparse.map", "0,4")];
+    let records: Vec<u8> =
+        records.iter().flat_map(|(key, value)| pax_record(key, value.as_bytes())).collect();
+    let tar = tar_of(&[(b'x', "x", "", &records), (b'0', "a", "", b"data")]);
+    let error = TarIndex::read(&tar[..3 * 512], Path::new("t")).unwrap_err();
+    assert!(error.to_string().contains("sparse files"), "{error}");
+}
+
 #[test]
 fn sparse_files_of_gnu_tar_are_expanded() {
     for format in ["gnu", "pax"] {
