@@ -64,7 +64,8 @@ pub fn ignore(data: &[u8]) {
     }
 }
 
-/// A tar archive: its entries, or what is wrong with it. Read with its checksums put right too, for no fuzzer guesses one.
+/// A tar archive: its entries, or what is wrong with it. Read with its checksums put right too, for no fuzzer guesses
+/// one.
 pub fn tar(data: &[u8]) {
     archive(data);
     let mut mended = data.to_vec();
