@@ -25,9 +25,6 @@ pub struct Emulator {
     pub path: PathBuf,
 }
 
-/// The largest emulator: those of distributions take some ten megabytes.
-const LARGEST: u64 = 256 << 20;
-
 /// An emulator that was read while the host's files were in sight.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -36,6 +33,9 @@ pub(super) struct Opened {
 }
 
 impl Emulator {
+    /// The size of the largest, in bytes: those of distributions take some ten megabytes.
+    pub const LARGEST: u64 = 256 << 20;
+
     /// Reads it into memory, for where it lies files may not be executable, and a step that is root could write to what
     /// its programs are run by.
     pub(super) fn open(&self) -> Result<Opened, Fault> {
@@ -46,7 +46,7 @@ impl Emulator {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(&self.path)?.take(LARGEST).read_to_end(&mut bytes)?;
+        File::open(&self.path)?.take(Self::LARGEST).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -30,9 +30,6 @@ use crate::{
 /// architectures.
 pub const EMULATORS: &str = "docker.io/tonistiigi/binfmt:qemu-v9.2.2";
 
-/// The largest emulator in an image.
-const LARGEST: u64 = 256 << 20;
-
 /// Where emulators are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EmulatorOptions {
@@ -314,7 +311,7 @@ async fn read_out(
         let view = View::new(base.layers().into_iter().map(index).collect::<Result<Vec<_>, _>>()?);
         for name in names(architecture) {
             for directory in ["usr/bin", "usr/local/bin", "bin", ""] {
-                if let Some(bytes) = view.read(format!("{directory}/{name}").trim_matches('/'), LARGEST)? {
+                if let Some(bytes) = view.read(format!("{directory}/{name}").trim_matches('/'), Emulator::LARGEST)? {
                     return Ok(Some(bytes));
                 }
             }
