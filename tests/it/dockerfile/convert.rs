@@ -6,7 +6,7 @@ use super::{TestContext, built};
 use crate::support::image::{Image, Member};
 
 /// Later than what files have that are copied without a time of their own.
-const AFTER_COPIES: i64 = 315_532_801;
+const AFTER_COPIES: u64 = 315_532_801;
 
 /// What the layers come to, one on top of the other.
 fn files(image: &Image) -> BTreeMap<String, Member> {
