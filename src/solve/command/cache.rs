@@ -219,14 +219,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = lock_of(folder.path(), "c");
         let first = turn(path.clone()).await.unwrap();
-        let waiting: Vec<_> = (0..4).map(|_| tokio::spawn(turn(path.clone()))).collect();
+        let once = || {
+            let path = path.clone();
+            tokio::spawn(async { turn(path).await.map(drop) })
+        };
+        let waiting: Vec<_> = (0..4).map(|_| once()).collect();
         let gone = tokio::spawn(turn(path.clone()));
         tokio::task::yield_now().await;
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
         drop(first);
         for turn in waiting {
-            drop(turn.await.unwrap().unwrap());
+            turn.await.unwrap().unwrap();
         }
         // Whoever waits for one that is then removed locks what is there instead.
         let old = lock(&path).unwrap();
