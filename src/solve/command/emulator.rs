@@ -325,7 +325,9 @@ async fn read_out(
         let view = View::new(base.layers().into_iter().map(index).collect::<Result<Vec<_>, _>>()?);
         for name in names(architecture) {
             for directory in ["usr/bin", "usr/local/bin", "bin", ""] {
-                if let Some(bytes) = view.read(format!("{directory}/{name}").trim_matches('/'), Emulator::LARGEST)? {
+                if let Some(bytes) =
+                    view.read(format!("{directory}/{name}").trim_matches('/'), Emulator::LARGEST)?
+                {
                     return Ok(Some(bytes));
                 }
             }

@@ -159,6 +159,9 @@ fn what_cannot_be_emulated_says_what_to_do() {
         fs::copy("/bin/busybox", &useless).unwrap();
         let doctor = ctx.command(&["doctor"]).env("PATH", &programs).output().unwrap();
         let told = ctx.describe(&doctor);
-        assert!(told.contains("linux/arm64    ?    by an emulator that is fetched from docker.io/"), "{told}");
+        assert!(
+            told.contains("linux/arm64    ?    by an emulator that is fetched from docker.io/"),
+            "{told}"
+        );
     }
 }
