@@ -1,21 +1,10 @@
 """Turns the results of `run` into Markdown: table.py DIR STEPS SLOW."""
 
-import csv
-import os
-import platform
 import sys
-from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-
-def machine() -> str:
-    model = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    return f"{len(os.sched_getaffinity(0))} cores ({model}), Linux {platform.release()}"
+from results import Results, kernel, processors
 
 
 def main() -> None:
@@ -29,26 +18,24 @@ def main() -> None:
         "application": "imgbuild, the application, cold, pushed",
         "bare": "the application's commands, bare",
     }
-    runs = defaultdict(list)
-    with (folder / "results.csv").open() as file:
-        for case, seconds, _, busy in csv.reader(file):
-            runs[case].append((float(seconds), int(busy)))
-    wall = {case: median(run[0] for run in rows) for case, rows in runs.items()}
+    runs = Results(folder)
+    wall = runs.wall
 
-    print(f"Machine: {machine()}.\n")
+    print(f"Machine: {processors()}, {kernel()}.\n")
     print("| case | median s | min–max s | busy before | runs |")
     print("|---|--:|--:|--:|--:|")
     for case, name in names.items():
         if case in runs:
-            times = [run[0] for run in runs[case]]
-            busy = median(run[1] for run in runs[case])
-            print(f"| {name} | {wall[case]:.3f} | {min(times):.3f}–{max(times):.3f} | {busy:.0f} % | {len(times)} |")
+            middle, span = runs.cells(case, 3)
+            busy = runs.column(case, 2)
+            print(f"| {name} | {middle} | {span} | {median(busy):.0f} % | {len(busy)} |")
     print()
     if {"imgbuild", "buildah"} <= wall.keys():
-        pairs = [b[0] / i[0] for i, b in zip(runs["imgbuild"], runs["buildah"])]
+        pairs = [b / i for i, b in zip(runs.column("imgbuild"), runs.column("buildah"))]
         print(f"buildah / imgbuild: {wall['buildah'] / wall['imgbuild']:.1f} × (each round: {min(pairs):.1f}–{max(pairs):.1f} ×).")
     if {"imgbuild", "imgbuild-none", "floor"} <= wall.keys():
-        beyond = [i[0] - n[0] - f[0] for i, n, f in zip(runs["imgbuild"], runs["imgbuild-none"], runs["floor"])]
+        each = zip(runs.column("imgbuild"), runs.column("imgbuild-none"), runs.column("floor"))
+        beyond = [all_steps - none - floor for all_steps, none, floor in each]
         print(f"A step beyond fork and exec: {median(beyond) / steps * 1000:.1f} ms.")
     if {"parallel", "imgbuild-none"} <= wall.keys():
         extra = wall["parallel"] - wall["imgbuild-none"]

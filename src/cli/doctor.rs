@@ -1,6 +1,10 @@
 //! `imgbuild doctor`.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -41,6 +45,8 @@ struct Diagnosis {
 struct Target {
     platform: String,
     usable: bool,
+    /// Whether that was seen to run a program: not if it is still to be fetched.
+    tried: bool,
     how: String,
 }
 
@@ -59,9 +65,16 @@ pub(super) async fn run(
     global: GlobalSettings,
     environment: Environment,
 ) -> Result<ExitStatus, Failure> {
+    // On the file system where builds have their trees, which decides on how they can be stacked.
     let settings = Settings { mode: None, scratch: global.home.join("sandbox"), program: None };
     let options = emulators(&[], &global.config, &environment)?;
-    let diagnosis = Diagnosis::new(&Sandbox::examine(&settings).await?, &options);
+    let missing = missing(&settings.scratch);
+    let examined = Sandbox::examine(&settings).await;
+    for directory in missing {
+        // Others may have put something there meanwhile: then it stays.
+        let _ = fs::remove_dir(directory);
+    }
+    let diagnosis = Diagnosis::new(&examined?, &options);
     let text = match args.json {
         // A list of texts always has a JSON form.
         true => serde_json::to_string_pretty(&diagnosis).unwrap_or_default() + "\n",
@@ -69,6 +82,11 @@ pub(super) async fn run(
     };
     Printer::stdout(&text)?;
     Ok(if diagnosis.mode.is_some() { ExitStatus::Success } else { ExitStatus::Findings })
+}
+
+/// Which directories of a path there are not, innermost first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    path.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect()
 }
 
 impl Diagnosis {
@@ -113,8 +131,13 @@ impl Diagnosis {
         if !self.platforms.is_empty() {
             text.push_str("\nPrograms of RUN steps for\n\n");
         }
-        for Target { platform, usable, how } in &self.platforms {
-            let _ = writeln!(text, "  {platform:<14} {:<4} {how}", if *usable { "yes" } else { "no" });
+        for Target { platform, usable, tried, how } in &self.platforms {
+            let answer = match (usable, tried) {
+                (true, true) => "yes",
+                (true, false) => "?",
+                (false, _) => "no",
+            };
+            let _ = writeln!(text, "  {platform:<14} {answer:<4} {how}");
         }
         let better = self.rungs.iter().take_while(|rung| !rung.usable);
         let mut remedies: Vec<&String> = Vec::new();
@@ -146,10 +169,13 @@ fn targets(used: &Examined, options: &EmulatorOptions) -> Vec<Target> {
                 Some(version) => format!("by {} ({version})", emulator.path.display()),
                 None => format!("by {}", emulator.path.display()),
             },
-            Ok(Runs::From(reference)) => format!("by an emulator that is fetched from {reference}"),
+            Ok(Runs::From(reference)) => {
+                format!("by an emulator that is fetched from {reference} when it is first needed; not tried")
+            }
             Err(error) => error.to_string(),
         };
-        Target { platform: platform.to_string(), usable: runs.is_ok(), how }
+        let tried = !matches!(runs, Ok(Runs::From(_)));
+        Target { platform: platform.to_string(), usable: runs.is_ok(), tried, how }
     };
     Architecture::ALL.into_iter().map(target).collect()
 }

@@ -10,7 +10,7 @@ use super::{
     Converted,
     names::Names,
     stage::{End, StageWriter, comments, field},
-    template::{Scope, Template, is_automatic},
+    template::{Scope, Template, always_has_a_value, is_automatic},
     yaml::{Field, Yaml},
 };
 use crate::{
@@ -89,7 +89,7 @@ impl Args {
                 if default.is_some() {
                     return Err(format!("{name} has no default in a spec: every build has it"));
                 }
-                scope.declare(&name, name != "SOURCE_DATE_EPOCH");
+                scope.declare(&name, always_has_a_value(&name));
                 continue;
             }
             if scope.is_variable(&name) {

@@ -2,25 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::dockerfile::word::{Modifier, Part};
+use crate::{
+    dockerfile::word::{Modifier, Part},
+    spec::PREDEFINED,
+};
 
-/// The arguments that every build has, in both languages.
-const AUTOMATIC: [&str; 8] = [
-    "TARGETPLATFORM",
-    "TARGETOS",
-    "TARGETARCH",
-    "TARGETVARIANT",
-    "BUILDPLATFORM",
-    "BUILDOS",
-    "BUILDARCH",
-    "BUILDVARIANT",
-];
-/// Known to both without a declaration in the spec.
-const EPOCH: &str = "SOURCE_DATE_EPOCH";
-
-/// Whether every build has it.
+/// Whether a spec has this argument without a declaration.
 pub(super) fn is_automatic(name: &str) -> bool {
-    AUTOMATIC.contains(&name) || name == EPOCH
+    PREDEFINED.contains(&name)
+}
+
+/// Whether such an argument has a value in every build: the time may be given or not.
+pub(super) fn always_has_a_value(name: &str) -> bool {
+    name != "SOURCE_DATE_EPOCH"
 }
 
 /// A text of a spec, with its `${…}`.
@@ -60,7 +54,8 @@ pub(super) struct Scope {
 impl Scope {
     /// Where `FROM` stands.
     pub(super) fn global(declared: BTreeSet<String>) -> Self {
-        let names = AUTOMATIC.map(|name| (name.to_owned(), Name::Arg(true))).into();
+        let names = PREDEFINED.into_iter().filter(|name| always_has_a_value(name));
+        let names = names.map(|name| (name.to_owned(), Name::Arg(true))).collect();
         Self { names, declared, ..Self::default() }
     }
 
@@ -86,7 +81,7 @@ impl Scope {
     /// The names that a command of the spec can see, and the Dockerfile's cannot, of those that its text has in it.
     pub(super) fn unseen<'a>(&'a self, text: &str) -> Vec<&'a str> {
         let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-        let all = self.declared.iter().map(String::as_str).chain(AUTOMATIC).chain([EPOCH]);
+        let all = self.declared.iter().map(String::as_str).chain(PREDEFINED);
         all.filter(|name| words.contains(name) && !self.names.contains_key(*name)).collect()
     }
 

@@ -20,10 +20,10 @@ use super::{
     answer::{self, Answer},
     challenge::Challenge,
     client::Endpoint,
-    error::{NO_CREDENTIALS, broken},
+    error::{NO_CREDENTIALS, broken, is_refused},
     host::{Host, lock},
     location,
-    retry::{self, Backoff},
+    retry::{self, Backoff, REFUSALS},
 };
 
 /// How long a token lasts that does not say it (distribution's token specification).
@@ -148,6 +148,9 @@ impl Client {
                         return Ok(root.clone());
                     }
                     Ok(Err(error)) => {
+                        if is_refused(&error) {
+                            backoff.at_most(REFUSALS);
+                        }
                         let error = broken(&action, error);
                         if matches!(
                             error,

@@ -3,15 +3,20 @@
 use std::{
     fs::File,
     io::{self, Write},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::OwnedFd,
     process::{Command, Stdio},
 };
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use super::trial::{self, LIMIT};
+
 /// The length of the part of an ELF header that tells what a file is for: up to `e_machine`.
 pub(super) const TOLD: usize = 20;
+
+/// A program that is its own standard input.
+pub(super) const SELF_AS_INPUT: &str = "/proc/self/fd/0";
 
 /// An architecture whose programs can be emulated (ELF specification, "ELF Header"; the numbers of `e_machine`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -131,15 +136,17 @@ impl Architecture {
     /// # Errors
     /// Why not.
     pub fn runs_here(self) -> io::Result<()> {
-        let program = memory_file("imgbuild-trial", &self.smallest())?;
-        let path = format!("/proc/self/fd/{}", program.as_raw_fd());
-        let status =
-            Command::new(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-        if status.success() { Ok(()) } else { Err(io::Error::other(format!("it ended with {status}"))) }
+        trial::run(Command::new(SELF_AS_INPUT).stdin(self.trial()?), LIMIT).map(drop)
+    }
+
+    /// The smallest program, to be given as the standard input of whatever runs it: as [`SELF_AS_INPUT`] it has a name that
+    /// an emulator, too, finds.
+    pub(super) fn trial(self) -> io::Result<Stdio> {
+        Ok(memory_file("imgbuild-trial", &self.smallest())?.into())
     }
 
     /// A program that ends with status 0 and does nothing else.
-    fn smallest(self) -> Vec<u8> {
+    pub(super) fn smallest(self) -> Vec<u8> {
         let (bits, big, _) = self.identity();
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
         // The number of `exit` and its argument in the registers of the system call's convention, and the call.
@@ -230,7 +237,7 @@ pub(super) fn memory_file(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::{fd::AsRawFd, unix::fs::PermissionsExt};
 
     use super::*;
 

@@ -56,11 +56,15 @@ fn line(architecture: Architecture, interpreter: &str) -> String {
     format!(":imgbuild-{architecture}:M:0:{}:{}:{interpreter}:POCF", escaped(magic), escaped(mask))
 }
 
-/// Tries what a step does. For a process that then ends.
+/// Tries what a step does: another platform's program is run, by the smallest program of this one. For a process that
+/// then ends.
 pub(super) fn try_out() -> Result<(), Fault> {
+    let host = Architecture::host().ok_or_else(|| Fault::new("", "this host's architecture is not known"))?;
+    let other = if host == Architecture::Amd64 { Architecture::Arm64 } else { Architecture::Amd64 };
     let registry = enter()?;
-    let file = memory_file("emulator", b"").map_err(Fault::of("make a file in memory"))?;
-    registry.add(&Opened { architecture: Architecture::Arm64, file })
+    let file = memory_file("emulator", &host.smallest()).map_err(Fault::of("make a file in memory"))?;
+    registry.add(&Opened { architecture: other, file })?;
+    other.runs_here().map_err(Fault::of(format!("run a program for {other}")))
 }
 
 #[cfg(test)]

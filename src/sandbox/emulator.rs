@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Architecture,
-    architecture::{memory_file, program_for},
+    architecture::{SELF_AS_INPUT, memory_file, program_for},
     fault::Fault,
+    trial::{self, LIMIT},
 };
 
 /// A program that runs the programs of another platform (QEMU's user mode, or what is called as it is).
@@ -25,9 +26,6 @@ pub struct Emulator {
     pub path: PathBuf,
 }
 
-/// The largest emulator: those of distributions take some ten megabytes.
-const LARGEST: u64 = 256 << 20;
-
 /// An emulator that was read while the host's files were in sight.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -36,6 +34,9 @@ pub(super) struct Opened {
 }
 
 impl Emulator {
+    /// The size of the largest, in bytes: those of distributions take some ten megabytes.
+    pub const LARGEST: u64 = 256 << 20;
+
     /// Reads it into memory, for where it lies files may not be executable, and a step that is root could write to what
     /// its programs are run by.
     pub(super) fn open(&self) -> Result<Opened, Fault> {
@@ -46,7 +47,7 @@ impl Emulator {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(&self.path)?.take(LARGEST).read_to_end(&mut bytes)?;
+        File::open(&self.path)?.take(Self::LARGEST).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -58,14 +59,25 @@ impl Emulator {
         fit(&self.read()?).map_err(io::Error::other)
     }
 
-    /// The first line of what it says of its version. Blocks.
+    /// Runs the smallest program of its architecture with it, as whoever runs this. Blocks, but some seconds at the most.
+    ///
+    /// # Errors
+    /// Why it does not run it.
+    pub fn try_out(&self) -> io::Result<()> {
+        self.run(SELF_AS_INPUT, self.architecture.trial()?).map(drop)
+    }
+
+    /// The first line of what it says of its version; `None` too if it takes longer than some seconds to say it. Blocks.
     pub fn version(&self) -> Option<String> {
-        let program = self.open().ok()?.file;
+        let said = self.run("--version", Stdio::null()).ok()?;
+        let line = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned();
+        (!line.is_empty()).then_some(line)
+    }
+
+    fn run(&self, argument: &str, input: Stdio) -> io::Result<Vec<u8>> {
+        let program = memory_file("emulator", &self.read()?)?;
         let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-        let output = command.arg("--version").env_clear().stdin(Stdio::null()).output().ok()?;
-        let line =
-            String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned();
-        (output.status.success() && !line.is_empty()).then_some(line)
+        trial::run(command.arg(argument).env_clear().stdin(input), LIMIT)
     }
 }
 
@@ -108,5 +120,22 @@ mod tests {
         assert_eq!(fit(b"#!/bin/sh\necho and more of it\n").unwrap_err(), "it is no program");
         let busybox = Emulator { architecture: Architecture::Arm64, path: "/bin/busybox".into() };
         busybox.check().unwrap();
+        // It is one by its looks alone.
+        assert_eq!(busybox.try_out().unwrap_err().to_string(), "it ended with exit status: 127");
+    }
+
+    #[test]
+    fn emulators_are_tried_with_a_program_of_their_own() {
+        for architecture in Architecture::ALL {
+            let path = PathBuf::from(format!("/usr/bin/qemu-{}-static", architecture.qemu()));
+            if path.exists() {
+                let emulator = Emulator { architecture, path };
+                emulator.try_out().unwrap_or_else(|error| panic!("{architecture}: {error}"));
+                assert!(emulator.version().is_some_and(|version| version.starts_with("qemu-")));
+                let wrong = Architecture::ALL.into_iter().find(|other| *other != architecture);
+                let wrong = Emulator { architecture: wrong.unwrap(), ..emulator };
+                wrong.try_out().unwrap_err();
+            }
+        }
     }
 }

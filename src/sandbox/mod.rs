@@ -43,6 +43,7 @@ mod seccomp;
 mod supervisor;
 mod sys;
 mod tree;
+mod trial;
 mod userns;
 mod watch;
 mod worker;

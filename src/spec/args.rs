@@ -14,8 +14,8 @@ use crate::{
     source::{Diagnostic, Location, SourceFile},
 };
 
-/// The arguments that every build has.
-pub(super) const PREDEFINED: [&str; 9] = [
+/// The arguments that every build has: those of its platforms, and its time.
+pub const PREDEFINED: [&str; 9] = [
     "TARGETPLATFORM",
     "TARGETOS",
     "TARGETARCH",

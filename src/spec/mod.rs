@@ -25,6 +25,7 @@ mod template;
 mod tests;
 mod yaml;
 
+pub use args::PREDEFINED;
 pub use frontend::Spec;
 pub use schema::json_schema;
 

@@ -2,10 +2,14 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    thread,
 };
+
+use tokio::sync::oneshot;
 
 use super::{
     super::{
@@ -25,8 +29,6 @@ use crate::{
 
 /// The directory within a cache's tree that is mounted: its own attributes can then be set like any entry's.
 const DATA: &str = "data";
-/// How long to wait between two looks at a lock. Asking again, and not waiting in a thread, can be cancelled.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A cache that a step may use as long as this lives.
 #[derive(Debug)]
@@ -76,8 +78,7 @@ fn name(cache: &CacheMount, from: Option<&Bound>) -> String {
 
 /// A directory for this cache that its sharing allows to use now, and the lock on it.
 ///
-/// Steps that wait have no order, and whoever has the lock may still wait for its turn to run: those that run have their
-/// locks, so that it comes.
+/// Whoever has the lock may still wait for its turn to run: those that run have their locks, so that it comes.
 async fn locked(
     run: &Run,
     machine: &dyn Machine,
@@ -86,39 +87,79 @@ async fn locked(
 ) -> Result<(PathBuf, Arc<File>), StepError> {
     let folder = run.engine.store.root().join("mounts").join(machine.flavour());
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
-    let mut told = false;
-    loop {
-        if let Some((path, lock)) = free(&folder, name, cache.sharing)? {
-            return Ok((path, Arc::new(lock)));
-        }
-        if !std::mem::replace(&mut told, true) {
-            let shown = cache.id.as_ref().unwrap_or(&cache.target);
-            run.engine.sink.warn(format!("waiting for the cache {shown}, which another step uses"));
-        }
-        tokio::time::sleep(LOOK).await;
+    if let Some((path, lock)) = free(&folder, name, cache.sharing)? {
+        return Ok((path, Arc::new(lock)));
     }
+    let shown = cache.id.as_ref().unwrap_or(&cache.target);
+    run.engine.sink.warn(format!("waiting for the cache {shown}, which another step uses"));
+    let lock = turn(lock_of(&folder, name)).await?;
+    Ok((folder.join(name), Arc::new(lock)))
+}
+
+/// Waits for the turn to lock a file: the kernel knows all who wait, other builds' too, and wakes them.
+///
+/// Nothing ends such a wait before its time, so it has a thread that nobody waits for. If this is cancelled, the thread
+/// lets go of the lock when it comes, and the end of the process is its own.
+async fn turn(path: PathBuf) -> Result<File, StoreError> {
+    let (give, given) = oneshot::channel();
+    let wait = {
+        let path = path.clone();
+        move || drop(give.send(lock(&path)))
+    };
+    let spawned = thread::Builder::new().name("cache-lock".to_owned()).spawn(wait);
+    spawned.map_err(StoreError::io("wait for", &path))?;
+    let ended = || StoreError::io("wait for", &path)(io::Error::other("the thread that did has ended"));
+    given.await.unwrap_or_else(|_| Err(ended()))
+}
+
+/// Locks a file, when nobody else has it locked.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    loop {
+        let file = open(path)?;
+        match file.lock() {
+            Ok(()) if is_at(&file, path) => return Ok(file),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(StoreError::io("lock", path)(error)),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    file.map_err(StoreError::io("open", path))
+}
+
+/// Whether a file is still the one at this path: a lock on one that was removed keeps nobody out.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (file.metadata(), path.metadata()) else { return false };
+    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
+}
+
+fn lock_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.lock"))
 }
 
 /// The first directory of a cache that may be used now, and the lock on it. A cache has a second directory where a step
 /// does not wait for the first, as in BuildKit: only a step with `locked` waits, and then there is `None`.
 fn free(folder: &Path, name: &str, sharing: Sharing) -> Result<Option<(PathBuf, File)>, StoreError> {
-    for number in 0_u32.. {
+    let mut number = 0_u32;
+    loop {
         let name = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
-        let path = folder.join(format!("{name}.lock"));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(StoreError::io("open", &path))?;
+        let path = lock_of(folder, &name);
+        let file = open(&path)?;
         let tried = match sharing {
             Sharing::Shared => file.try_lock_shared(),
             Sharing::Private | Sharing::Locked => file.try_lock(),
         };
         match tried {
-            Ok(()) => return Ok(Some((folder.join(name), file))),
+            Ok(()) if is_at(&file, &path) => return Ok(Some((folder.join(name), file))),
+            Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
-            Err(TryLockError::WouldBlock) if sharing == Sharing::Locked => break,
-            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::WouldBlock) if sharing == Sharing::Locked => return Ok(None),
+            Err(TryLockError::WouldBlock) => number += 1,
         }
     }
-    Ok(None)
 }
 
 /// What a new cache holds.
@@ -171,5 +212,34 @@ mod tests {
         assert_eq!(name(&free(Sharing::Locked)), None);
         drop(shared);
         assert_eq!(name(&free(Sharing::Locked)).as_deref(), Some("c"));
+    }
+
+    #[tokio::test]
+    async fn each_has_its_turn_and_who_went_away_hinders_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = lock_of(folder.path(), "c");
+        let first = turn(path.clone()).await.unwrap();
+        let once = || {
+            let path = path.clone();
+            tokio::spawn(async { turn(path).await.map(drop) })
+        };
+        let waiting: Vec<_> = (0..4).map(|_| once()).collect();
+        let gone = tokio::spawn(turn(path.clone()));
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        drop(first);
+        for turn in waiting {
+            turn.await.unwrap().unwrap();
+        }
+        // Whoever waits for one that is then removed locks what is there instead.
+        let old = lock(&path).unwrap();
+        let waiting = tokio::spawn(turn(path.clone()));
+        tokio::task::yield_now().await;
+        std::fs::remove_file(&path).unwrap();
+        drop(old);
+        let new = waiting.await.unwrap().unwrap();
+        assert!(is_at(&new, &path));
+        assert!(free(folder.path(), "c", Sharing::Locked).unwrap().is_none());
     }
 }

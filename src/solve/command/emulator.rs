@@ -30,9 +30,6 @@ use crate::{
 /// architectures.
 pub const EMULATORS: &str = "docker.io/tonistiigi/binfmt:qemu-v9.2.2";
 
-/// The largest emulator in an image.
-const LARGEST: u64 = 256 << 20;
-
 /// Where emulators are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EmulatorOptions {
@@ -149,20 +146,24 @@ pub fn how(
                 architecture,
                 reason: reason.to_string(),
             };
-            emulator.check().map_err(unfit)?;
+            emulator.check().and_then(|()| emulator.try_out()).map_err(unfit)?;
             return Ok(Runs::By(emulator));
         }
         Some(EmulatorSource::Image(reference)) => return Ok(Runs::From(reference.clone())),
         None => {}
     }
-    if let Some(emulator) = in_path(architecture, &options.path) {
-        return Ok(Runs::By(emulator));
-    }
+    let unusable = match in_path(architecture, &options.path) {
+        Ok(emulator) => return Ok(Runs::By(emulator)),
+        Err(unusable) => unusable,
+    };
     if architecture.runs_here().is_ok() {
         return Ok(Runs::ByHost);
     }
     let image = options.image.clone().map(Runs::From);
-    image.ok_or_else(|| missing(format!("there is no static qemu-{} in PATH", architecture.qemu())))
+    let that_works = unusable.map(|reason| format!(" that works: {reason}")).unwrap_or_default();
+    image.ok_or_else(|| {
+        missing(format!("there is no static qemu-{} in PATH{that_works}", architecture.qemu()))
+    })
 }
 
 fn given(architecture: Architecture, options: &EmulatorOptions) -> Option<&EmulatorSource> {
@@ -189,13 +190,23 @@ fn names(architecture: Architecture) -> [String; 2] {
     [format!("qemu-{name}-static"), format!("qemu-{name}")]
 }
 
-fn in_path(architecture: Architecture, path: &[PathBuf]) -> Option<Emulator> {
-    names(architecture)
-        .iter()
-        .flat_map(|name| path.iter().map(move |directory| directory.join(name)))
-        .map(|path| Emulator { architecture, path })
-        // Distributions have the others, which need libraries, under the same names.
-        .find(|emulator| emulator.check().is_ok())
+/// The first emulator in `PATH` that works; if there is none, why the first one does not that is there.
+fn in_path(architecture: Architecture, path: &[PathBuf]) -> Result<Emulator, Option<String>> {
+    let mut unusable = None;
+    for name in names(architecture) {
+        for path in path.iter().map(|directory| directory.join(&name)) {
+            let emulator = Emulator { architecture, path };
+            // Distributions have the others, which need libraries, under the same names.
+            match emulator.check().and_then(|()| emulator.try_out()) {
+                Ok(()) => return Ok(emulator),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    unusable.get_or_insert_with(|| format!("{}: {error}", emulator.path.display()));
+                }
+            }
+        }
+    }
+    Err(unusable)
 }
 
 /// What runs the commands of a platform in a build.
@@ -314,7 +325,9 @@ async fn read_out(
         let view = View::new(base.layers().into_iter().map(index).collect::<Result<Vec<_>, _>>()?);
         for name in names(architecture) {
             for directory in ["usr/bin", "usr/local/bin", "bin", ""] {
-                if let Some(bytes) = view.read(format!("{directory}/{name}").trim_matches('/'), LARGEST)? {
+                if let Some(bytes) =
+                    view.read(format!("{directory}/{name}").trim_matches('/'), Emulator::LARGEST)?
+                {
                     return Ok(Some(bytes));
                 }
             }
@@ -359,6 +372,9 @@ mod tests {
         assert_eq!(how(&Platform::host(), &options, None), Ok(Runs::Natively));
         let error = how(&platform("linux/mips64le"), &options, None).unwrap_err();
         assert!(error.to_string().contains("mips64le"), "{error}");
+        let given = EmulatorOptions { given: vec![(None, source("/bin/busybox"))], ..options.clone() };
+        let error = how(&platform("linux/s390x"), &given, None).unwrap_err();
+        assert!(error.to_string().contains("it ended with exit status"), "{error}");
         let given = EmulatorOptions { given: vec![(None, source("/etc/passwd"))], ..options.clone() };
         let error = how(&platform("linux/s390x"), &given, None).unwrap_err();
         assert!(error.to_string().contains("it is no program"), "{error}");
@@ -368,6 +384,15 @@ mod tests {
             assert!(error.to_string().contains("qemu-s390x") && error.hints()[0].contains("--emulator"));
             let error = how(&platform("linux/s390x"), &given, Some("no namespaces")).unwrap_err();
             assert!(error.to_string().ends_with("no namespaces"), "{error}");
+            // One that does not run its programs is passed over, and named.
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::copy("/bin/busybox", folder.path().join("qemu-s390x")).unwrap();
+            let path = vec!["/nowhere".into(), folder.path().to_owned()];
+            let mut options = EmulatorOptions { path, ..options.clone() };
+            let error = how(&platform("linux/s390x"), &options, None).unwrap_err().to_string();
+            assert!(error.contains("in PATH that works: /") && error.contains("exit status"), "{error}");
+            options.image = EMULATORS.parse().ok();
+            assert!(matches!(how(&platform("linux/s390x"), &options, None), Ok(Runs::From(_))));
         }
     }
 }

@@ -12,13 +12,16 @@ use crate::{
 
 /// A mode, a quoted octal number. Without quotes it would be the number 644 to some YAML readers, 420 to others.
 pub(super) fn mode(scope: &Scope<'_>, text: &Expanded) -> Result<FileMode, Diagnostic> {
+    octal(scope, text, "a mode is an octal number in quotes, such as \"0644\" or \"0755\"")
+}
+
+/// `hint` says what may stand here.
+fn octal(scope: &Scope<'_>, text: &Expanded, hint: &str) -> Result<FileMode, Diagnostic> {
     let digits = text.text.strip_prefix("0o").unwrap_or(&text.text);
     let octal = (3..=5).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
     let value = u32::from_str_radix(digits, 8).ok().filter(|value| octal && *value <= 0o7777);
     let Some(value) = value else {
-        return Err(scope
-            .error(&text.span, format!("{:?} is not a mode", text.text), "not a mode")
-            .hint("a mode is an octal number in quotes, such as \"0644\" or \"0755\""));
+        return Err(no_mode(scope, text).hint(hint));
     };
     if text.plain {
         return Err(scope
@@ -30,6 +33,10 @@ pub(super) fn mode(scope: &Scope<'_>, text: &Expanded) -> Result<FileMode, Diagn
     Ok(FileMode(value))
 }
 
+fn no_mode(scope: &Scope<'_>, text: &Expanded) -> Diagnostic {
+    scope.error(&text.span, format!("{:?} is not a mode", text.text), "not a mode")
+}
+
 pub(super) fn mode_option(
     inside: &Inside<'_>,
     text: Option<&Choice<raw::Text>>,
@@ -37,13 +44,16 @@ pub(super) fn mode_option(
     inside.option(text)?.map(|text| mode(&inside.scope, &text)).transpose()
 }
 
+/// Modes of what is copied: those that the files have can be changed.
 pub(super) fn modes(inside: &Inside<'_>, modes: Option<&Choice<raw::Modes>>) -> Result<Modes, Diagnostic> {
     let one = |text: &raw::Text| -> Result<ModeChange, Diagnostic> {
         let text = inside.text(text)?;
-        match text.text.contains(['+', '-', '=']).then(|| text.text.parse()) {
-            Some(Ok(change)) => Ok(change),
-            _ => mode(&inside.scope, &text).map(Into::into),
+        const BOTH: &str = "a mode is an octal number in quotes, such as \"0644\", or a change in symbols, such as \
+                            u=rwX,go=rX or +x";
+        if text.text.contains(['+', '-', '=']) {
+            return text.text.parse().map_err(|_| no_mode(&inside.scope, &text).hint(BOTH));
         }
+        octal(&inside.scope, &text, BOTH).map(Into::into)
     };
     match inside.scope.pick_some(modes)? {
         None => Ok(Modes::default()),

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use imgbuild::sandbox::Architecture;
+
 use super::{TestContext, image::images};
 use crate::{sandbox::emulation::busybox, tools::PlainRegistry};
 
@@ -149,4 +151,17 @@ fn what_cannot_be_emulated_says_what_to_do() {
     let doctor = ctx.command(&["doctor"]).env("PATH", "/usr/bin:/bin").output().unwrap();
     let told = ctx.describe(&doctor);
     assert!(told.contains("linux/arm64    yes  by /usr/bin/qemu-aarch64-static (qemu"), "{told}");
+    // What is only looked at is not promised, and what does not do is passed over.
+    if Architecture::Arm64.runs_here().is_err() {
+        let programs = ctx.project().join("programs");
+        let useless = programs.join("qemu-aarch64");
+        fs::create_dir_all(&programs).unwrap();
+        fs::copy("/bin/busybox", &useless).unwrap();
+        let doctor = ctx.command(&["doctor"]).env("PATH", &programs).output().unwrap();
+        let told = ctx.describe(&doctor);
+        assert!(
+            told.contains("linux/arm64    ?    by an emulator that is fetched from docker.io/"),
+            "{told}"
+        );
+    }
 }

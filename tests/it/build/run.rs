@@ -1,8 +1,11 @@
 //! Commands: what they see, what of it is in the layer, when they run again, and how they fail.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
+
+use imgbuild::oci::Digest;
 
 use super::{TestContext, image};
+use crate::support::registry::{Fake, Fault, Rule};
 
 impl TestContext {
     /// An image with busybox as every program, called `bb`.
@@ -177,6 +180,46 @@ fn the_first_failure_ends_the_others() {
                 COPY --from=slow /x /\nCOPY --from=bad /x /\n";
     let (done, told) = ctx.with_busybox().dockerfile(text, &["-j", "2"]);
     assert!(!done && told.contains("exit status 4"), "{told}");
+}
+
+/// A base that nobody has in the store, and the path of its layer.
+fn pushed_elsewhere(registry: &Fake) -> (String, String) {
+    let (ctx, name) = (TestContext::new(), format!("{}/slow:1", registry.host()));
+    ctx.write("large", (0..1 << 16).map(|at: u32| (at.wrapping_mul(at) >> 7) as u8).collect::<Vec<_>>());
+    ctx.spec("from: scratch\nlayers: [{copy: large, to: /large}]\n");
+    let done = ctx.run(&["build", "-t", &name, "--push"]);
+    assert!(done.status.success(), "{}", ctx.describe(&done));
+    let document = |target: &str| -> serde_json::Value {
+        serde_json::from_slice(&registry.manifest("slow", target).unwrap()).unwrap()
+    };
+    let mut manifest = document("1");
+    if let Some(digest) = manifest["manifests"][0]["digest"].as_str() {
+        manifest = document(digest);
+    }
+    (name, format!("/v2/slow/blobs/{}", manifest["layers"][0]["digest"].as_str().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_does_not_wait_for_a_base_that_is_on_its_way() {
+    let registry = Fake::start().await;
+    let (name, layer) = pushed_elsewhere(&registry);
+    registry.inject(Rule::new("GET", &layer, Fault::Stall(1000)).times(1000));
+    let word = format!("http://{}/v2/go/blobs/{}", registry.host(), Digest::of(b"go"));
+    let text = format!(
+        "FROM {name} AS slow\nRUN [\"/large\"]\nFROM bb AS bad\n\
+         RUN until wget -Y off -q -O /dev/null {word}; do sleep 0.05; done; exit 4\nFROM bb\n\
+         COPY --from=slow /large /\nCOPY --from=bad /x /\n"
+    );
+    let build = tokio::task::spawn_blocking(move || TestContext::new().with_busybox().dockerfile(&text, &[]));
+    // The command fails when the layer has begun to come.
+    while registry.count("GET", &layer) == 0 && !build.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    registry.put_blob("go", "go");
+    let (done, told) = build.await.unwrap();
+    assert!(!done && told.contains("exit status 4"), "{told}");
+    assert_eq!(registry.count("GET", &layer), 1, "{told}");
+    assert!(told.matches("error: ").count() == 1 && !told.contains("panicked"), "{told}");
 }
 
 #[test]

@@ -209,6 +209,16 @@ async fn mirrors_are_asked_first_and_passed_over() {
 }
 
 #[tokio::test]
+async fn where_nobody_listens_nobody_is_waited_for_long() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let bench = Bench::with(|settings| settings.patience.attempts = 50);
+    let from = repository(&format!("127.0.0.1:{port}"), "a");
+    let error = bench.client.resolve(&from.tagged("1")).await.unwrap_err();
+    assert!(error.to_string().contains("Connection refused"), "{error}");
+    assert_eq!(bench.retries().len(), 3, "{:?}", bench.retries());
+}
+
+#[tokio::test]
 async fn a_mirror_that_is_down_is_not_waited_for() {
     let origin = Fake::start().await;
     let digest = origin.put_blob("a", &b"content"[..]);

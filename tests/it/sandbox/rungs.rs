@@ -1,5 +1,7 @@
 //! The rungs themselves.
 
+use std::fs;
+
 use imgbuild::{
     error::Explain,
     sandbox::{Exit, FileContent, FileMount, Mode, RunMount, Sandbox, User},
@@ -153,6 +155,7 @@ async fn a_worker_that_cannot_start_is_an_error() {
 #[test]
 fn the_doctor_tells_of_each_rung() {
     let context = crate::support::cli::TestContext::new();
+    fs::remove_dir(context.store()).unwrap();
     let output = context.run(&["doctor"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
@@ -161,4 +164,6 @@ fn the_doctor_tells_of_each_rung() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let modes: Vec<_> = json["rungs"].as_array().unwrap().iter().map(|rung| rung["mode"].clone()).collect();
     assert_eq!(modes, ["root", "userns", "single-id", "chroot"]);
+    // It leaves nothing behind.
+    assert!(!context.store().exists());
 }

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use exchange::{Exchange, full};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use hyper::{
     Method, Request, Response,
@@ -117,6 +117,8 @@ pub enum Fault {
     HangUp(usize),
     /// Sends this many bytes of the answer's body and hangs up.
     BreakOff(usize),
+    /// Sends this many bytes of the answer's body, and nothing more.
+    Stall(usize),
 }
 
 /// A fault and the requests that it is for.
@@ -306,7 +308,7 @@ async fn serve(
         });
         (fault, state.options.clone())
     };
-    let mut break_off = None;
+    let mut cut_off = None;
     let (parts, mut body) = request.into_parts();
     let exchange = Exchange { state, address, seen, options };
     match fault {
@@ -328,7 +330,8 @@ async fn serve(
             exchange.keep(&kept);
             return Err("hung up".into());
         }
-        Some(Fault::BreakOff(bytes)) => break_off = Some(bytes),
+        Some(Fault::BreakOff(bytes)) => cut_off = Some((bytes, false)),
+        Some(Fault::Stall(bytes)) => cut_off = Some((bytes, true)),
         None => {}
     }
     if let Some(refusal) = exchange.authorize() {
@@ -343,12 +346,17 @@ async fn serve(
     if let Some(text) = exchange.options.warning {
         reply.headers_mut().insert("warning", text.parse().unwrap());
     }
-    if let Some(limit) = break_off {
+    if let Some((limit, stalls)) = cut_off {
         let (parts, body) = reply.into_parts();
         let bytes = body.collect().await?.to_bytes();
-        let frames =
-            [Ok(Frame::data(bytes.slice(..limit.min(bytes.len())))), Err(BoxError::from("broke off"))];
-        return Ok(Response::from_parts(parts, BodyExt::boxed(StreamBody::new(stream::iter(frames)))));
+        let sent = stream::iter([Ok(Frame::data(bytes.slice(..limit.min(bytes.len()))))]);
+        let body = match stalls {
+            true => BodyExt::boxed(StreamBody::new(sent.chain(stream::pending()))),
+            false => {
+                BodyExt::boxed(StreamBody::new(sent.chain(stream::iter([Err(BoxError::from("broke off"))]))))
+            }
+        };
+        return Ok(Response::from_parts(parts, body));
     }
     Ok(reply)
 }
