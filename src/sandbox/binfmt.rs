@@ -56,15 +56,27 @@ fn line(architecture: Architecture, interpreter: &str) -> String {
     format!(":imgbuild-{architecture}:M:0:{}:{}:{interpreter}:POCF", escaped(magic), escaped(mask))
 }
 
-/// Tries what a step does: another platform's program is run, by the smallest program of this one. For a process that
-/// then ends.
+/// Tries what a step of another platform does: registers an emulator. For a process that then ends.
+pub(super) fn try_registration() -> Result<(), Fault> {
+    register(b"").map(drop)
+}
+
+/// Tries it to the end: another platform's program is run, by the smallest program of this one. For a process that then
+/// ends.
 pub(super) fn try_out() -> Result<(), Fault> {
     let host = Architecture::host().ok_or_else(|| Fault::new("", "this host's architecture is not known"))?;
-    let other = if host == Architecture::Amd64 { Architecture::Arm64 } else { Architecture::Amd64 };
-    let registry = enter()?;
-    let file = memory_file("emulator", &host.smallest()).map_err(Fault::of("make a file in memory"))?;
-    registry.add(&Opened { architecture: other, file })?;
+    let (other, _registration) = register(&host.smallest())?;
     other.runs_here().map_err(Fault::of(format!("run a program for {other}")))
+}
+
+/// Registers an emulator of this content, for an architecture that is not this host's.
+fn register(emulator: &[u8]) -> Result<(Architecture, Registration), Fault> {
+    let arm = Architecture::host() == Some(Architecture::Arm64);
+    let architecture = if arm { Architecture::Amd64 } else { Architecture::Arm64 };
+    let file = memory_file("emulator", emulator).map_err(Fault::of("make a file in memory"))?;
+    let registration = enter()?;
+    registration.add(&Opened { architecture, file })?;
+    Ok((architecture, registration))
 }
 
 #[cfg(test)]

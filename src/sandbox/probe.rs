@@ -53,7 +53,7 @@ pub(super) fn examine(hello: &Hello) -> Welcome {
         if hello.mode.is_some_and(|forced| forced != mode) {
             continue;
         }
-        welcome.examined.push(match try_mode(mode, &hello.scratch) {
+        welcome.examined.push(match try_mode(mode, hello) {
             Ok((ground, Found { notes, no_emulation, .. })) => {
                 welcome.ground.get_or_insert(ground);
                 Examined { mode, fault: None, notes, no_emulation }
@@ -75,7 +75,7 @@ pub(super) fn disappoint(welcome: &mut Welcome, fault: Fault) {
     }
 }
 
-fn try_mode(mode: Mode, scratch: &Path) -> Result<(Ground, Found), Fault> {
+fn try_mode(mode: Mode, hello: &Hello) -> Result<(Ground, Found), Fault> {
     let map = match mode {
         Mode::Root | Mode::Chroot => {
             let uid = geteuid().as_raw();
@@ -92,8 +92,10 @@ fn try_mode(mode: Mode, scratch: &Path) -> Result<(Ground, Found), Fault> {
         _ => {
             userns::enter(&map)?;
             // In a process of its own, which still has a `/proc` that knows it.
-            let no_emulation = in_child(binfmt::try_out).err();
-            try_namespaces(scratch, mode, no_emulation)
+            // What costs time is left to those who ask what works: a build has steps to run.
+            let trial = if hello.examine { binfmt::try_out } else { binfmt::try_registration };
+            let no_emulation = in_child(trial).err();
+            try_namespaces(&hello.scratch, mode, no_emulation)
         }
     })?;
     let owners = if mode == Mode::SingleId { Owners::Recorded } else { Owners::Real };
