@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod fetch;
 mod key;
+mod made;
 mod place;
 mod run;
 mod step;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use tokio::{
@@ -14,7 +14,8 @@ use super::{
     Engine, FILE_TIME, Options, Ready, StepError,
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
-    key::{KeyBuilder, layer_key},
+    key::KeyBuilder,
+    made::Made,
     step,
 };
 use crate::{
@@ -40,6 +41,10 @@ pub(super) struct Run {
     pub(super) mtime: i64,
     /// The same, if the user set it.
     pub(super) source_date_epoch: Option<i64>,
+    /// What is enough to believe that a step need not be carried out.
+    pub(super) trust: Trust,
+    /// Whether something was needed that a record spoke of, and is gone.
+    pub(super) lost: AtomicBool,
     /// What views have looked at.
     pub(super) placed: step::PlacedLayers,
     /// The bases' layers on their way.
@@ -59,6 +64,16 @@ pub(super) struct Run {
     layers: Mutex<HashMap<Digest, Arc<OnceCell<Layer>>>>,
 }
 
+/// What of an earlier build counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// That it is recorded. Most of what steps leave is not needed again; if it is, and is gone, the run fails with
+    /// [`Run::lost`].
+    Records,
+    /// That what it left is here.
+    Content,
+}
+
 /// How many nodes are worked at at once. A node that waits for others holds nothing.
 struct Limits {
     /// Finding entries: each holds a thread while it waits for a download, which needs threads of its own.
@@ -73,54 +88,6 @@ impl Limits {
     }
 }
 
-/// The first part of a node's result.
-#[derive(Debug)]
-pub(super) struct Made {
-    pub(super) entries: Vec<Entry>,
-    index: OnceLock<Arc<TarIndex>>,
-    content: OnceLock<Digest>,
-}
-
-impl Made {
-    fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, index: OnceLock::new(), content: OnceLock::new() }
-    }
-
-    /// What a tar holds whose digest is known: nothing has to be hashed again.
-    pub(super) fn of_tar(index: &Arc<TarIndex>, diff_id: Digest) -> Self {
-        Self {
-            entries: index.layer(),
-            index: OnceLock::from(Arc::clone(index)),
-            content: OnceLock::from(Self::key_of_tar(&diff_id)),
-        }
-    }
-
-    /// The content key of what a tar of this digest holds.
-    pub(super) fn key_of_tar(diff_id: &Digest) -> Digest {
-        let mut key = KeyBuilder::new(b"imgbuild tar 1");
-        key.part(diff_id.as_bytes());
-        key.finish()
-    }
-
-    /// The digest of everything that the entries say, contents included. Blocks.
-    pub(super) fn content_key(&self) -> Result<Digest, StepError> {
-        if let Some(key) = self.content.get() {
-            return Ok(*key);
-        }
-        let key = layer_key(&self.entries, "").map_err(StepError::Content)?;
-        Ok(*self.content.get_or_init(|| key))
-    }
-
-    /// The entries as other steps look at them. Most layers are never looked at, so the index is made on demand.
-    pub(super) fn index(&self) -> Result<Arc<TarIndex>, RootfsError> {
-        if let Some(index) = self.index.get() {
-            return Ok(Arc::clone(index));
-        }
-        let index = Arc::new(step::index_of(&self.entries)?);
-        Ok(Arc::clone(self.index.get_or_init(|| index)))
-    }
-}
-
 impl Run {
     pub(super) fn new(
         engine: Engine,
@@ -128,6 +95,7 @@ impl Run {
         bases: Vec<Arc<Base>>,
         options: &Options,
         ready: Ready,
+        trust: Trust,
     ) -> Result<Arc<Self>, Failure> {
         command::check(&graph, &options.commands)?;
         for stage in &options.no_cache_stages {
@@ -147,6 +115,8 @@ impl Run {
             contexts,
             mtime: options.source_date_epoch.unwrap_or(FILE_TIME),
             source_date_epoch: options.source_date_epoch,
+            trust,
+            lost: AtomicBool::new(false),
             placed: step::PlacedLayers::default(),
             base_layers: BaseLayers::new(),
             commands: Commands::new(&options.commands),
@@ -192,6 +162,19 @@ impl Run {
         self.made[id.0].get()
     }
 
+    /// What is in an earlier node's layer, sorted. Blocks.
+    pub(super) fn entries(self: &Arc<Self>, id: NodeId) -> Result<&[Entry], StepError> {
+        self.made(id).map_or(Ok(&[]), |made| made.entries(self, id))
+    }
+
+    /// The same as other steps look at it. Blocks.
+    pub(super) fn index(self: &Arc<Self>, id: NodeId) -> Result<Arc<TarIndex>, RootfsError> {
+        match self.made(id) {
+            Some(made) => made.index(self, id),
+            None => Ok(Arc::new(step::index_of(&[])?)),
+        }
+    }
+
     async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Option<Layer>), Failure> {
         let node = self.node_of(id);
         for needed in needed(node) {
@@ -221,11 +204,24 @@ impl Run {
 
     /// The first part of a node that is no command.
     async fn files(self: &Arc<Self>, id: NodeId) -> Result<Carried, StepError> {
-        let permit = self.limits.entries.acquire().await;
+        let _permit = self.limits.entries.acquire().await;
         let (run, task) = (Arc::clone(self), self.start(id));
-        let entries = blocking(move || step::entries(&run, id)).await?;
-        drop(permit);
-        Ok(Carried { made: Made::new(entries?), outcome: Outcome::Done, task })
+        let key = blocking(move || step::key(&run, id)).await??;
+        if let Some(key) = &key
+            && !self.avoids_cache(id)
+            && let Some(content) = self.engine.store.record::<Digest>(Bucket::Steps, key)?
+        {
+            return Ok(Carried { made: Made::known(content), outcome: Outcome::Cached, task });
+        }
+        let run = Arc::clone(self);
+        let made = blocking(move || {
+            let made = Made::new(step::entries(&run, id)?);
+            if let Some(key) = &key {
+                run.engine.store.put_record(Bucket::Steps, key, &made.content_key()?)?;
+            }
+            Ok::<_, StepError>(made)
+        });
+        Ok(Carried { made: made.await??, outcome: Outcome::Done, task })
     }
 
     /// Tells that a node is begun.
@@ -255,8 +251,8 @@ impl Run {
         made: Arc<Made>,
         task: &Arc<Running>,
     ) -> Result<(Outcome, Layer), Failure> {
-        let content = match made.content.get() {
-            Some(known) => *known,
+        let content = match made.ready_content_key() {
+            Some(known) => known,
             None => {
                 let keyed = Arc::clone(&made);
                 blocking(move || keyed.content_key()).await??
@@ -280,6 +276,17 @@ impl Run {
         Ok((outcome, layer.clone()))
     }
 
+    /// The layer that was written of the tar with this digest, if it can be had.
+    pub(super) fn layer_of_tar(&self, diff_id: &Digest) -> Result<Option<Layer>, StepError> {
+        let key = self.layer_key(&Made::key_of_tar(diff_id));
+        let layer = self.engine.store.record::<Layer>(Bucket::Layers, &key)?;
+        Ok(layer.filter(|layer| layer.diff_id == *diff_id && self.has_layer(layer)))
+    }
+
+    fn has_layer(&self, layer: &Layer) -> bool {
+        self.engine.store.has_blob(&layer.descriptor)
+    }
+
     pub(super) fn avoids_cache(&self, id: NodeId) -> bool {
         self.no_cache || self.no_cache_stages.contains(&self.node_of(id).stage)
     }
@@ -289,19 +296,25 @@ impl Run {
             return Ok(None);
         }
         let layer = self.engine.store.record::<Layer>(Bucket::Layers, key)?;
-        Ok(layer.filter(|layer| self.engine.store.has_blob(&layer.descriptor)))
+        Ok(layer.filter(|layer| self.has_layer(layer)))
     }
 
-    fn write(&self, id: NodeId, made: &Made, key: &Digest, task: &Running) -> Result<Layer, StepError> {
-        let store = &self.engine.store;
+    fn write(
+        self: &Arc<Self>,
+        id: NodeId,
+        made: &Made,
+        key: &Digest,
+        task: &Running,
+    ) -> Result<Layer, StepError> {
+        let (store, entries) = (&self.engine.store, made.entries(self, id)?);
         let lineage = self.lineage(id);
         let previous =
             if self.avoids_cache(id) { None } else { store.record::<Digest>(Bucket::Lineage, &lineage)? };
         let previous: Vec<Digest> = previous.into_iter().collect();
-        task.expect(tar_size(&made.entries));
+        task.expect(tar_size(entries));
         let options =
             layer::Options { compression: self.compression, previous: &previous, progress: Some(task) };
-        let written = write_layer(store, &self.engine.pool, &made.entries, &options)?;
+        let written = write_layer(store, &self.engine.pool, entries, &options)?;
         store.put_record(Bucket::Layers, key, &written.layer)?;
         store.put_record(Bucket::Lineage, &lineage, &written.layer.descriptor.digest)?;
         Ok(written.layer)
