@@ -14,7 +14,6 @@ use super::{
 use crate::{
     error::Failure,
     graph::NodeId,
-    image::{BlobOrigin, fetch},
     layer::{Entry, Layer},
     oci::Digest,
     rootfs::{self, RootfsError, TarIndex},
@@ -130,16 +129,22 @@ fn tar_index(run: &Arc<Run>, id: NodeId, diff_id: &Digest) -> Result<Arc<TarInde
     }
     let what = &run.node_of(id).name;
     let layer = run.layer_of_tar(diff_id).map_err(|error| RootfsError::Layer(error.into()))?;
+    let lost = || {
+        run.lost.store(true, Ordering::Relaxed);
+        RootfsError::Layer(StepError::Lost { step: what.clone() }.into())
+    };
     let Some(Layer { descriptor, .. }) = layer else {
         // Its index says that it is there, and is wrong: the next build finds neither, and runs the command again.
         let _ = std::fs::remove_file(store.record_path(Bucket::Indices, diff_id));
-        run.lost.store(true, Ordering::Relaxed);
-        return Err(RootfsError::Layer(StepError::Lost { step: what.clone() }.into()));
+        return Err(lost());
     };
     if !store.has_blob(&descriptor) {
-        let fetched = fetch(store, &run.engine.registry, what, &BlobOrigin::Store, &descriptor);
-        let fetched = tokio::runtime::Handle::current().block_on(fetched);
-        fetched.map_err(|error| RootfsError::Layer(error.into()))?;
+        // Another machine's cache said that it has it.
+        let cache = run.cache.as_ref().ok_or_else(lost)?;
+        tokio::runtime::Handle::current().block_on(cache.fetch(&descriptor)).map_err(|error| {
+            run.engine.sink.warn(format!("{what}: {error}"));
+            lost()
+        })?;
     }
     rootfs::materialise_layer(store, diff_id, what, || Ok(store.open_blob(&descriptor.digest)?))
 }

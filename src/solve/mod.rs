@@ -18,6 +18,7 @@ mod key;
 mod made;
 mod place;
 mod run;
+mod shared;
 mod step;
 #[cfg(test)]
 mod tests;

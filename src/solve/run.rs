@@ -15,10 +15,11 @@ use super::{
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
     key::KeyBuilder,
-    made::Made,
+    made::{Made, has_tar},
     step,
 };
 use crate::{
+    cache::Cache,
     context::{Context, Ignore},
     error::Failure,
     event::{Outcome, Running, Task},
@@ -53,7 +54,7 @@ pub(super) struct Run {
     pub(super) commands: Commands,
     /// Hears of what can be sent already.
     pub(super) ready: Ready,
-    compression: Compression,
+    pub(super) compression: Compression,
     /// Whether what names mean is asked for again.
     pub(super) pull: bool,
     no_cache: bool,
@@ -61,7 +62,9 @@ pub(super) struct Run {
     made: Vec<SetOnce<Arc<Made>>>,
     limits: Limits,
     /// Layers under way by content key: two nodes of the same content write one layer.
-    layers: Mutex<HashMap<Digest, Arc<OnceCell<Layer>>>>,
+    pub(super) layers: Mutex<HashMap<Digest, Arc<OnceCell<Layer>>>>,
+    /// The caches of other machines, if there are any.
+    pub(super) cache: Option<Cache>,
 }
 
 /// What of an earlier build counts.
@@ -128,6 +131,7 @@ impl Run {
             made,
             limits,
             layers: Mutex::default(),
+            cache: options.cache.clone(),
         }))
     }
 
@@ -184,17 +188,25 @@ impl Run {
             StepKind::Run(command) => command::carry_out(self, id, command).await,
             _ => self.files(id).await,
         };
-        let Carried { made, outcome: first, task } = carried.map_err(|error| error.at(node))?;
+        let Carried { made, outcome: first, task, key, tar } = carried.map_err(|error| error.at(node))?;
         let made = Arc::new(made);
         // Set once: each node has one task.
         let _ = self.made[id.0].set(Arc::clone(&made));
-        let (outcome, layer) = if node.shipped {
-            let (outcome, layer) = self.layer(id, made, &task).await?;
-            let ran = first == Outcome::Done && matches!(node.kind, StepKind::Run(_));
+        // The image needs a layer, and so does who is told of a command: others find the entries again.
+        let told = tar.is_some_and(|tar| self.tells(id) && has_tar(self, &tar.diff_id).unwrap_or(false));
+        let (outcome, layer) = if node.shipped || told {
+            let (outcome, layer) = self.layer(id, Arc::clone(&made), &task).await?;
+            let ran = first == Outcome::Done && tar.is_some();
             (if ran { first } else { outcome }, Some(layer))
         } else {
             (first, None)
         };
+        if let Some(key) = &key
+            && let Some(content) = made.ready_content_key()
+            && (layer.is_some() || tar.is_none())
+        {
+            self.share(id, key, content, tar, layer.as_ref());
+        }
         let size = layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size));
         if let Some(task) = Arc::into_inner(task) {
             task.finish(outcome, size);
@@ -209,9 +221,10 @@ impl Run {
         let key = blocking(move || step::key(&run, id)).await??;
         if let Some(key) = &key
             && !self.avoids_cache(id)
-            && let Some(content) = self.engine.store.record::<Digest>(Bucket::Steps, key)?
+            && let Some(content) = self.known(id, key).await?
         {
-            return Ok(Carried { made: Made::known(content), outcome: Outcome::Cached, task });
+            let made = Made::known(content);
+            return Ok(Carried { made, outcome: Outcome::Cached, task, key: Some(*key), tar: None });
         }
         let run = Arc::clone(self);
         let made = blocking(move || {
@@ -221,7 +234,15 @@ impl Run {
             }
             Ok::<_, StepError>(made)
         });
-        Ok(Carried { made: made.await??, outcome: Outcome::Done, task })
+        Ok(Carried { made: made.await??, outcome: Outcome::Done, task, key, tar: None })
+    }
+
+    /// The content key of what a step that is no command left before.
+    async fn known(&self, id: NodeId, key: &Digest) -> Result<Option<Digest>, StepError> {
+        match self.engine.store.record::<Digest>(Bucket::Steps, key)? {
+            Some(content) => Ok(Some(content)),
+            None => self.shared_step(id, key).await,
+        }
     }
 
     /// Tells that a node is begun.
@@ -279,12 +300,12 @@ impl Run {
     /// The layer that was written of the tar with this digest, if it can be had.
     pub(super) fn layer_of_tar(&self, diff_id: &Digest) -> Result<Option<Layer>, StepError> {
         let key = self.layer_key(&Made::key_of_tar(diff_id));
+        if let Some(layer) = lock(&self.layers).get(&key).and_then(|cell| cell.get()) {
+            return Ok(Some(layer.clone()));
+        }
         let layer = self.engine.store.record::<Layer>(Bucket::Layers, &key)?;
-        Ok(layer.filter(|layer| layer.diff_id == *diff_id && self.has_layer(layer)))
-    }
-
-    fn has_layer(&self, layer: &Layer) -> bool {
-        self.engine.store.has_blob(&layer.descriptor)
+        let store = &self.engine.store;
+        Ok(layer.filter(|layer| layer.diff_id == *diff_id && store.has_blob(&layer.descriptor)))
     }
 
     pub(super) fn avoids_cache(&self, id: NodeId) -> bool {
@@ -296,7 +317,7 @@ impl Run {
             return Ok(None);
         }
         let layer = self.engine.store.record::<Layer>(Bucket::Layers, key)?;
-        Ok(layer.filter(|layer| self.has_layer(layer)))
+        Ok(layer.filter(|layer| self.engine.store.has_blob(&layer.descriptor)))
     }
 
     fn write(
