@@ -8,12 +8,13 @@
 //! | 5 | [`report`] |
 //! | 4 | [`spec`], [`dockerfile`] |
 //! | 3 | [`recipe`], [`graph`], [`solve`], [`image`], [`output`] |
-//! | 2 | [`rootfs`], [`remote`], [`sandbox`] |
+//! | 2 | [`rootfs`], [`remote`], [`sandbox`], [`cache`] |
 //! | 1 | [`context`], [`layer`], [`store`], [`registry`] |
 //! | 0 | [`oci`], [`event`], [`error`], [`source`] |
 //!
 //! `docs/architecture.md` is the longer map.
 
+pub mod cache;
 pub mod cli;
 pub mod context;
 pub mod convert;

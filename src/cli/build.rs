@@ -4,6 +4,7 @@ use std::{
     io::{IsTerminal, Read},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -15,11 +16,12 @@ use super::{
     printer::{HostError, Printer},
 };
 use crate::{
+    cache::{Cache, CacheOptions},
     dockerfile::Dockerfile,
     error::Failure,
     event::Sink,
     image::BlobOrigin,
-    oci::{Descriptor, Platform},
+    oci::{Descriptor, Platform, Reference},
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
     report::{Reporter, Style, seconds},
@@ -234,9 +236,32 @@ async fn build_one(
             pusher.begin(layer, origin);
         }
     });
-    let options = options(settings, file, platforms, committed, &engine.sink);
+    let cache = cache(engine, settings, &names);
+    let options = solve::Options {
+        cache: cache.clone(),
+        ..options(settings, file, platforms, committed, &engine.sink)
+    };
     let built = solve::build(engine, frontend, &options, ready).await?;
-    deliver(engine, settings, built, names, pusher.as_ref()).await
+    let delivered = deliver(engine, settings, built, names, pusher.as_ref()).await?;
+    if let Some(cache) = cache {
+        cache.finish(CACHE_BUDGET).await?;
+    }
+    Ok(delivered)
+}
+
+/// How long a build waits, when its image is delivered, for caches that are still being told of it.
+const CACHE_BUDGET: Duration = Duration::from_secs(30);
+
+/// The caches of other machines, if any are named.
+fn cache(engine: &Engine, settings: &BuildSettings, names: &[Reference]) -> Option<Cache> {
+    let (from, to) = (settings.cache.from.clone(), settings.cache.to.clone());
+    if from.is_empty() && to.is_empty() {
+        return None;
+    }
+    let pushed = settings.outputs.contains(&Output::Registry);
+    let pushed_to = names.iter().filter(|_| pushed).map(|name| name.repository.clone()).collect();
+    let options = CacheOptions { from, to, pushed_to, ..CacheOptions::default() };
+    Some(Cache::new(options, engine.store.clone(), &engine.registry, engine.sink.clone()))
 }
 
 /// What the engine is asked for.
@@ -271,6 +296,7 @@ fn options(
         pull: settings.cache.pull,
         no_cache: settings.cache.no_cache,
         no_cache_stages: settings.cache.no_cache_filter.clone(),
+        cache: None,
     }
 }
 

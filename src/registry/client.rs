@@ -10,17 +10,24 @@ use reqwest::Certificate;
 use url::Url;
 
 use super::{
-    RegistryError, Result, Settings,
+    Patience, RegistryError, Result, Settings,
     host::{self, Host, Trust, lock},
     location,
 };
-use crate::oci::{Digest, Repository};
+use crate::{
+    event::Sink,
+    oci::{Digest, Repository},
+};
 
 /// A client of all registries. Cheap to clone; one serves the whole process, so that connections, tokens and what was
 /// learnt about registries are shared.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(super) inner: Arc<Inner>,
+    /// Where events of this handle's requests go.
+    pub(super) sink: Sink,
+    /// How long this handle puts up with failures.
+    pub(super) patience: Patience,
 }
 
 #[derive(Debug)]
@@ -62,7 +69,10 @@ impl Client {
             .iter()
             .map(|(name, host)| Ok((name.clone(), certificates(&host.ca, name)?)))
             .collect::<Result<_>>()?;
+        let (sink, patience) = (settings.sink.clone(), settings.patience);
         Ok(Self {
+            sink,
+            patience,
             inner: Arc::new(Inner {
                 settings,
                 ca,
@@ -75,6 +85,17 @@ impl Client {
                 pushing: Flights::default(),
             }),
         })
+    }
+
+    /// The same client for requests that other words, or no words, are made of, and that are worth less or more waiting:
+    /// connections, tokens and what was learnt stay shared. How long a connection may take to be made stays as it was.
+    pub fn with(&self, sink: Sink, patience: Patience) -> Self {
+        Self { inner: self.inner.clone(), sink, patience }
+    }
+
+    /// How long this client puts up with failures.
+    pub fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// The certificates (PEM) that are trusted for every host, besides the system's.
@@ -148,7 +169,7 @@ impl Client {
     }
 
     /// The HTTP client for a URL that a registry pointed to, or a user gave.
-    pub(super) fn web_for(&self, url: &Url) -> Result<reqwest::Client> {
+    pub(crate) fn web_for(&self, url: &Url) -> Result<reqwest::Client> {
         let name = match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (Some(host), None) => host.to_owned(),

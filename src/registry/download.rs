@@ -89,8 +89,8 @@ impl Client {
             })?;
         let shown = crate::error::public_url(&parsed);
         let action = format!("download {shown}");
-        let task = self.inner.settings.sink.start(Task::Fetch { from: shown, digest: None }, None);
-        let mut backoff = Backoff::new(self.inner.settings.patience);
+        let task = self.sink.start(Task::Fetch { from: shown, digest: None }, None);
+        let mut backoff = Backoff::new(self.patience);
         loop {
             let (reason, asked, error) = match self.follow(&parsed, known, &action).await {
                 Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => {
@@ -123,7 +123,7 @@ impl Client {
     }
 
     async fn follow(&self, url: &Url, known: &FileVersion, action: &str) -> Result<Answer> {
-        let idle = self.inner.settings.patience.idle;
+        let idle = self.patience.idle;
         let transport = |problem| RegistryError::Transport { action: action.to_owned(), problem };
         let mut url = url.clone();
         for _ in 0..HOPS {
@@ -155,7 +155,7 @@ impl Client {
     }
 
     async fn receive(&self, mut answer: Answer, store: &Store, task: &Running) -> Result<Downloaded> {
-        let idle = self.inner.settings.patience.idle;
+        let idle = self.patience.idle;
         let action = answer.action.clone();
         let url = crate::error::public_url(answer.url());
         let header = |name| answer.header(name).map(str::to_owned);

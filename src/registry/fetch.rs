@@ -28,7 +28,7 @@ impl Client {
             return Ok(());
         }
         let kind = Task::Fetch { from: repository.to_string(), digest: Some(blob.digest) };
-        let task = Arc::new(self.inner.settings.sink.start(kind, Some(blob.size)));
+        let task = Arc::new(self.sink.start(kind, Some(blob.size)));
         let mut stream = self.read_blob(repository, blob, Some(task.clone())).await?;
         let action = format!("fetch the blob {} of {repository}", blob.digest);
 

@@ -176,7 +176,7 @@ impl Client {
             return Err(RegistryError::Protocol { action, problem });
         }
         let made = (digest, bytes.len() as u64);
-        let task = self.inner.settings.sink.start(Task::Publish { reference: to.to_string() }, None);
+        let task = self.sink.start(Task::Publish { reference: to.to_string() }, None);
         let at = self.endpoint(&to.repository)?;
         let url = self.url(&at.host, &format!("{}/manifests/{}", at.path, to.target())).await?;
         let call = Call::new(&at.host, Method::PUT, url, Scopes::push(&at.path), action.clone())

@@ -84,7 +84,7 @@ impl Client {
             answer: None,
             offset: 0,
             skip: 0,
-            backoff: Backoff::new(self.inner.settings.patience),
+            backoff: Backoff::new(self.patience),
             mark: 0,
         };
         // Now and not at the first poll, so that a blob that is not there is an error of this call.
@@ -135,7 +135,7 @@ impl Reading {
                 self.connect().await?;
             }
             let Some(answer) = &mut self.answer else { continue };
-            let idle = self.client.inner.settings.patience.idle;
+            let idle = self.client.patience.idle;
             let problem = match tokio::time::timeout(idle, answer.response.chunk()).await {
                 Ok(Ok(Some(mut bytes))) => {
                     let skipped = self.skip.min(bytes.len() as u64);

@@ -133,7 +133,7 @@ impl Client {
     /// Sends a request until there is an answer that will not get better by itself: any status but the ones that may
     /// pass, and a 401 only after a fresh token was refused too.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer> {
-        let mut backoff = Backoff::new(self.inner.settings.patience);
+        let mut backoff = Backoff::new(self.patience);
         let mut renewals = 0;
         loop {
             let authorization = self.authorization(call.host, &call.scopes).await?;
@@ -177,7 +177,7 @@ impl Client {
     pub(super) async fn pause(&self, task: Option<&Running>, reason: String, wait: Duration) {
         match task {
             Some(task) => task.retry(reason, wait),
-            None => self.inner.settings.sink.emit(Event::Retry { id: None, reason, after: wait }),
+            None => self.sink.emit(Event::Retry { id: None, reason, after: wait }),
         }
         tokio::time::sleep(wait).await;
     }
@@ -238,7 +238,7 @@ impl Client {
         body: &Body,
         call: &Call<'_>,
     ) -> Result<reqwest::Response> {
-        let idle = self.inner.settings.patience.idle;
+        let idle = self.patience.idle;
         let request = request.headers(headers);
         let (request, part) = match body {
             // reqwest sends no length without a body, and some registries want one with a POST or PUT.

@@ -95,7 +95,7 @@ impl Client {
     /// The root of a registry's API. The first call finds out how the registry is reached and what it asks for: some
     /// name no challenge in later refusals, so it is taken from here.
     pub(super) async fn reach<'h>(&self, host: &'h Arc<Host>) -> Result<&'h Url> {
-        host.base.get_or_try_init(|| self.ping(host, self.inner.settings.patience)).await
+        host.base.get_or_try_init(|| self.ping(host, self.patience)).await
     }
 
     /// The same for a place to pull from. Nobody waits for a mirror that does not answer: it is asked once, and not again
@@ -110,7 +110,7 @@ impl Client {
                 let action = format!("reach the registry {}", host.name);
                 return Err(RegistryError::Transport { action, problem: problem.clone() });
             }
-            let found = self.ping(host, Patience { attempts: 1, ..self.inner.settings.patience }).await;
+            let found = self.ping(host, Patience { attempts: 1, ..self.patience }).await;
             if let Err(RegistryError::Transport { problem, .. }) = &found {
                 host.silent.get_or_init(|| problem.clone());
             }
@@ -282,7 +282,7 @@ impl Client {
         let action = format!("get a token for {} from {}", server.host.name, crate::error::public_url(url));
         let home = server.host.base.get().is_some_and(|base| base.host() == url.host());
         let web = if home { server.host.web.clone() } else { self.web_for(url)? };
-        let patience = self.inner.settings.patience;
+        let patience = self.patience;
         let mut backoff = Backoff::new(patience);
         loop {
             let request = match (&form, &found.credential) {

@@ -89,7 +89,7 @@ impl Client {
         let descriptor = &blob.descriptor;
         let _flight = self.inner.pushing.join((to.clone(), descriptor.digest)).await;
         let kind = Task::Push { to: to.to_string(), digest: descriptor.digest };
-        let task = self.inner.settings.sink.start(kind, Some(descriptor.size));
+        let task = self.sink.start(kind, Some(descriptor.size));
         let outcome = self.push(to, blob, mount_from, &task).await?;
         self.learn(to, &descriptor.digest);
         task.finish(outcome, Some((descriptor.digest, descriptor.size)));
@@ -201,7 +201,7 @@ impl Upload<'_> {
     async fn run(&self, mut session: Option<Session>) -> Result<()> {
         let host = &self.at.host;
         let limit = self.client.inner.settings.chunk.min(host.policy.largest_chunk.unwrap_or(u64::MAX));
-        let mut backoff = Backoff::new(self.client.inner.settings.patience);
+        let mut backoff = Backoff::new(self.client.patience);
         let (mut breaks, mut rejections) = (0, 0);
         loop {
             let opened = match session.take() {

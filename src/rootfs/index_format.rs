@@ -52,6 +52,11 @@ pub(super) fn decode(bytes: &[u8], tar: &Arc<Path>) -> Option<(u64, TarIndex)> {
     input.rest.is_empty().then(|| (size, TarIndex { tar: tar.clone(), items, whiteouts, opaques }))
 }
 
+/// The size of the tar file that a record is about, out of the record's first bytes.
+pub(super) fn size(head: &[u8]) -> Option<u64> {
+    In { rest: head.strip_prefix(MAGIC)?, last: Vec::new() }.number()
+}
+
 struct Out(Vec<u8>, Vec<u8>);
 
 impl Out {

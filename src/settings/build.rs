@@ -9,6 +9,7 @@ use std::{
 use super::{
     BuildFlags, Environment, GlobalSettings, SettingsError,
     awaited::{Awaited, MainContext},
+    cache::{parse_cache_from, parse_cache_to},
     command,
     discover::{BuildFile, discover, of_files},
     env,
@@ -20,6 +21,7 @@ use super::{
     target::layout,
 };
 use crate::{
+    cache::{self, Target},
     error::public_text,
     layer,
     oci::{Platform, Reference},
@@ -151,7 +153,7 @@ pub struct Annotations {
     pub index: BTreeMap<String, String>,
 }
 
-/// What is done again although it was done before.
+/// What is done again although it was done before, and where else that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CacheSettings {
     /// Every step.
@@ -160,6 +162,24 @@ pub struct CacheSettings {
     pub no_cache_filter: BTreeSet<String>,
     /// Asking what a tag means.
     pub pull: bool,
+    /// Caches of other machines that are asked, in this order.
+    pub from: Vec<cache::Place>,
+    /// Caches of other machines that are told.
+    pub to: Vec<Target>,
+}
+
+impl CacheSettings {
+    fn resolve(flags: &WorkFlags, environment: &Environment) -> Result<Self, SettingsError> {
+        let from = flags.cache_from.iter().map(|text| parse_cache_from(text, environment));
+        let to = flags.cache_to.iter().map(|text| parse_cache_to(text, environment));
+        Ok(Self {
+            no_cache: flags.no_cache,
+            no_cache_filter: flags.no_cache_filter.iter().cloned().collect(),
+            pull: flags.pull,
+            from: from.collect::<Result<_, _>>()?,
+            to: to.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 impl BuildSettings {
@@ -206,11 +226,7 @@ impl BuildSettings {
                 .as_ref()
                 .map(|path| environment.current_dir().join(path)),
             iidfile: flags.output.iidfile.as_ref().map(|path| environment.current_dir().join(path)),
-            cache: CacheSettings {
-                no_cache: flags.work.no_cache,
-                no_cache_filter: flags.work.no_cache_filter.iter().cloned().collect(),
-                pull: flags.work.pull,
-            },
+            cache: CacheSettings::resolve(&flags.work, environment)?,
             compression,
             jobs,
             commands: CommandOptions { jobs: commands_at_once(&flags.work, global, jobs), ..commands },

@@ -140,6 +140,12 @@ pub struct WorkFlags {
     /// Ask registries for newer bases, even where the store has one
     #[arg(long)]
     pub pull: bool,
+    /// Look up steps in a cache that machines share: REF, type=registry,ref=REF or type=local,src=DIR
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// Keep what steps give in such a cache: REF, type=registry,ref=REF[,mode=min] or type=local,dest=DIR
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
 }
 
 /// What RUN steps are given.

@@ -45,10 +45,6 @@ pub struct ForeignFlags {
 
     // What is not there.
     #[arg(long, hide = true)]
-    cache_from: Vec<String>,
-    #[arg(long, hide = true)]
-    cache_to: Vec<String>,
-    #[arg(long, hide = true)]
     squash: bool,
     #[arg(long, hide = true)]
     squash_all: bool,
@@ -130,14 +126,7 @@ impl ForeignFlags {
         let one_file =
             "write the steps that belong together as one RUN, or copy the result into a last stage";
         let limits = "--cpus N and --memory BYTES limit steps";
-        let flags: [(&str, bool, &str, &str); 12] = [
-            (
-                "--cache-from",
-                !self.cache_from.is_empty(),
-                "a cache that machines share is not yet there",
-                CACHE,
-            ),
-            ("--cache-to", !self.cache_to.is_empty(), "a cache that machines share is not yet there", CACHE),
+        let flags: [(&str, bool, &str, &str); 10] = [
             ("--squash", self.squash, "layers are not joined", one_file),
             ("--squash-all", self.squash_all, "layers are not joined", one_file),
             (
@@ -199,8 +188,6 @@ impl ForeignFlags {
     }
 }
 
-const CACHE: &str =
-    "leave it away: the local store under --home is a cache, and may be kept between runs of a CI job";
 const SANDBOXED: &str = "the sandbox has no such options";
 
 /// A boolean as Go's `strconv.ParseBool` reads it.
@@ -262,8 +249,6 @@ mod tests {
             ("--provenance mode=max", "--provenance: attestations"),
             ("--sbom=true", "--sbom: attestations"),
             ("--attest type=sbom", "--attest: attestations"),
-            ("--cache-from type=gha", "--cache-from: a cache that machines share is not yet there"),
-            ("--cache-to type=inline", "--cache-to: a cache that machines share is not yet there"),
             ("--squash", "--squash: layers are not joined"),
             ("--isolation hyperv", "--isolation \"hyperv\" is not known"),
             ("--format docker", "--format: images have OCI media types"),

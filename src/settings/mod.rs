@@ -8,6 +8,7 @@
 
 mod awaited;
 mod build;
+mod cache;
 mod check;
 mod command;
 mod config_file;
@@ -29,6 +30,7 @@ pub use awaited::{Awaited, MainContext};
 pub use build::{
     Annotations, BuildSettings, CacheSettings, Compression, CompressionKind, ImageSettings, RequestSettings,
 };
+pub use cache::{parse_cache_from, parse_cache_to};
 pub use check::{CheckFlags, CheckSettings};
 pub use config_file::{BuildConfig, ConfigFile, RegistryConfig};
 pub use discover::{BuildFile, discover};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     bases::Bases,
     created::rfc3339,
     fetch_context,
-    run::{Run, used_contexts},
+    run::{Run, Trust, used_contexts},
 };
 use crate::{
     error::Failure,
@@ -52,8 +52,18 @@ pub async fn build(
     let bases = bases.all(&graph.bases).await?;
 
     let options = &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() };
-    let run = Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options, ready)?;
-    let layers = run.finish().await?;
+    let run = |trust| {
+        Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options, Arc::clone(&ready), trust)
+    };
+    let first = run(Trust::Records)?;
+    let layers = match Arc::clone(&first).finish().await {
+        Err(lost) if first.lost.load(Ordering::Relaxed) => {
+            engine.sink.warn(format!("{lost}: it is made anew"));
+            drop(first);
+            run(Trust::Content)?.finish().await?
+        }
+        layers => layers?,
+    };
     put_together(engine, options, &graph, &bases, &layers)
 }
 

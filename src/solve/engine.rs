@@ -8,6 +8,7 @@ use std::{
 
 use super::CommandOptions;
 use crate::{
+    cache::Cache,
     event::Sink,
     image::BlobOrigin,
     layer::{Compression, Pool},
@@ -63,6 +64,8 @@ pub struct Options {
     pub no_cache: bool,
     /// The stages whose steps are carried out although the cache has their layers.
     pub no_cache_stages: BTreeSet<String>,
+    /// The caches of other machines that are asked and told.
+    pub cache: Option<Cache>,
 }
 
 impl Options {

@@ -145,6 +145,12 @@ pub enum StepError {
     /// A layer that was unpacked is not there any more: somebody cleared the store.
     #[error("a layer below the step has vanished from the store while the step was made ready")]
     TreeVanished,
+    /// What a cached step left is not there any more, though the cache said so.
+    #[error("what the step {step:?} left has vanished from the cache")]
+    Lost {
+        /// The step in a few words.
+        step: String,
+    },
     /// The sandbox failed.
     #[error("{0}")]
     Other(Failure),
@@ -300,7 +306,7 @@ impl Explain for StepError {
             | Self::NoArchive { .. }
             | Self::Exclude { .. } => Kind::Input,
             Self::NotThere { .. } | Self::NoMatch { .. } | Self::NoAccount { .. } => Kind::NotFound,
-            Self::ArchiveDigest { .. } | Self::TreeVanished => Kind::Build,
+            Self::ArchiveDigest { .. } | Self::TreeVanished | Self::Lost { .. } => Kind::Build,
             Self::ForeignSystem { .. } => Kind::Host,
             Self::Command(failed) => failed.kind(),
             Self::Emulator(error) => error.kind(),
@@ -350,7 +356,7 @@ impl Explain for StepError {
             Self::NoAgent { id } => vec![format!("give it with --ssh {id}=SOCKET")],
             Self::NotAllowed { entitlement, .. } => vec![format!("allow it with --allow {entitlement}")],
             Self::Unmountable => vec!["add them to a stage of their own, and mount that".into()],
-            Self::TreeVanished => vec!["build again".into()],
+            Self::TreeVanished | Self::Lost { .. } => vec!["build again: the step is then run anew".into()],
             Self::Command(failed) => failed.hints(),
             Self::Other(failure) => failure.hints(),
             Self::Remote(error) => error.hints(),

@@ -51,19 +51,23 @@ pub(super) fn layer_key(entries: &[Entry], compression: &str) -> io::Result<Dige
     key.part(compression.as_bytes());
     key.number(entries.len() as u64);
     for entry in entries {
-        key.part(entry.path.as_bytes());
-        for number in
-            [u64::from(entry.mode), entry.uid, entry.gid, entry.mtime as u64, entry.xattrs.len() as u64]
-        {
-            key.number(number);
-        }
-        for (name, value) in &entry.xattrs {
-            key.part(name);
-            key.part(value);
-        }
-        kind(&mut key, &entry.kind)?;
+        self::entry(&mut key, entry)?;
     }
     Ok(key.finish())
+}
+
+/// All that an entry says, its content included.
+pub(super) fn entry(key: &mut KeyBuilder, entry: &Entry) -> io::Result<()> {
+    key.part(entry.path.as_bytes());
+    for number in [u64::from(entry.mode), entry.uid, entry.gid, entry.mtime as u64, entry.xattrs.len() as u64]
+    {
+        key.number(number);
+    }
+    for (name, value) in &entry.xattrs {
+        key.part(name);
+        key.part(value);
+    }
+    kind(key, &entry.kind)
 }
 
 fn kind(key: &mut KeyBuilder, kind: &Kind) -> io::Result<()> {

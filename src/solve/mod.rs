@@ -15,8 +15,10 @@ mod engine;
 mod error;
 mod fetch;
 mod key;
+mod made;
 mod place;
 mod run;
+mod shared;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use tokio::{
@@ -14,10 +14,12 @@ use super::{
     Engine, FILE_TIME, Options, Ready, StepError,
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
-    key::{KeyBuilder, layer_key},
+    key::KeyBuilder,
+    made::{Made, has_tar},
     step,
 };
 use crate::{
+    cache::Cache,
     context::{Context, Ignore},
     error::Failure,
     event::{Outcome, Running, Task},
@@ -40,6 +42,10 @@ pub(super) struct Run {
     pub(super) mtime: i64,
     /// The same, if the user set it.
     pub(super) source_date_epoch: Option<i64>,
+    /// What is enough to believe that a step need not be carried out.
+    pub(super) trust: Trust,
+    /// Whether something was needed that a record spoke of, and is gone.
+    pub(super) lost: AtomicBool,
     /// What views have looked at.
     pub(super) placed: step::PlacedLayers,
     /// The bases' layers on their way.
@@ -48,7 +54,7 @@ pub(super) struct Run {
     pub(super) commands: Commands,
     /// Hears of what can be sent already.
     pub(super) ready: Ready,
-    compression: Compression,
+    pub(super) compression: Compression,
     /// Whether what names mean is asked for again.
     pub(super) pull: bool,
     no_cache: bool,
@@ -56,7 +62,19 @@ pub(super) struct Run {
     made: Vec<SetOnce<Arc<Made>>>,
     limits: Limits,
     /// Layers under way by content key: two nodes of the same content write one layer.
-    layers: Mutex<HashMap<Digest, Arc<OnceCell<Layer>>>>,
+    pub(super) layers: Mutex<HashMap<Digest, Arc<OnceCell<Layer>>>>,
+    /// The caches of other machines, if there are any.
+    pub(super) cache: Option<Cache>,
+}
+
+/// What of an earlier build counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// That it is recorded. Most of what steps leave is not needed again; if it is, and is gone, the run fails with
+    /// [`Run::lost`].
+    Records,
+    /// That what it left is here.
+    Content,
 }
 
 /// How many nodes are worked at at once. A node that waits for others holds nothing.
@@ -73,54 +91,6 @@ impl Limits {
     }
 }
 
-/// The first part of a node's result.
-#[derive(Debug)]
-pub(super) struct Made {
-    pub(super) entries: Vec<Entry>,
-    index: OnceLock<Arc<TarIndex>>,
-    content: OnceLock<Digest>,
-}
-
-impl Made {
-    fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, index: OnceLock::new(), content: OnceLock::new() }
-    }
-
-    /// What a tar holds whose digest is known: nothing has to be hashed again.
-    pub(super) fn of_tar(index: &Arc<TarIndex>, diff_id: Digest) -> Self {
-        Self {
-            entries: index.layer(),
-            index: OnceLock::from(Arc::clone(index)),
-            content: OnceLock::from(Self::key_of_tar(&diff_id)),
-        }
-    }
-
-    /// The content key of what a tar of this digest holds.
-    pub(super) fn key_of_tar(diff_id: &Digest) -> Digest {
-        let mut key = KeyBuilder::new(b"imgbuild tar 1");
-        key.part(diff_id.as_bytes());
-        key.finish()
-    }
-
-    /// The digest of everything that the entries say, contents included. Blocks.
-    pub(super) fn content_key(&self) -> Result<Digest, StepError> {
-        if let Some(key) = self.content.get() {
-            return Ok(*key);
-        }
-        let key = layer_key(&self.entries, "").map_err(StepError::Content)?;
-        Ok(*self.content.get_or_init(|| key))
-    }
-
-    /// The entries as other steps look at them. Most layers are never looked at, so the index is made on demand.
-    pub(super) fn index(&self) -> Result<Arc<TarIndex>, RootfsError> {
-        if let Some(index) = self.index.get() {
-            return Ok(Arc::clone(index));
-        }
-        let index = Arc::new(step::index_of(&self.entries)?);
-        Ok(Arc::clone(self.index.get_or_init(|| index)))
-    }
-}
-
 impl Run {
     pub(super) fn new(
         engine: Engine,
@@ -128,6 +98,7 @@ impl Run {
         bases: Vec<Arc<Base>>,
         options: &Options,
         ready: Ready,
+        trust: Trust,
     ) -> Result<Arc<Self>, Failure> {
         command::check(&graph, &options.commands)?;
         for stage in &options.no_cache_stages {
@@ -147,6 +118,8 @@ impl Run {
             contexts,
             mtime: options.source_date_epoch.unwrap_or(FILE_TIME),
             source_date_epoch: options.source_date_epoch,
+            trust,
+            lost: AtomicBool::new(false),
             placed: step::PlacedLayers::default(),
             base_layers: BaseLayers::new(),
             commands: Commands::new(&options.commands),
@@ -158,6 +131,7 @@ impl Run {
             made,
             limits,
             layers: Mutex::default(),
+            cache: options.cache.clone(),
         }))
     }
 
@@ -192,6 +166,19 @@ impl Run {
         self.made[id.0].get()
     }
 
+    /// What is in an earlier node's layer, sorted. Blocks.
+    pub(super) fn entries(self: &Arc<Self>, id: NodeId) -> Result<&[Entry], StepError> {
+        self.made(id).map_or(Ok(&[]), |made| made.entries(self, id))
+    }
+
+    /// The same as other steps look at it. Blocks.
+    pub(super) fn index(self: &Arc<Self>, id: NodeId) -> Result<Arc<TarIndex>, RootfsError> {
+        match self.made(id) {
+            Some(made) => made.index(self, id),
+            None => Ok(Arc::new(step::index_of(&[])?)),
+        }
+    }
+
     async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Option<Layer>), Failure> {
         let node = self.node_of(id);
         for needed in needed(node) {
@@ -201,17 +188,25 @@ impl Run {
             StepKind::Run(command) => command::carry_out(self, id, command).await,
             _ => self.files(id).await,
         };
-        let Carried { made, outcome: first, task } = carried.map_err(|error| error.at(node))?;
+        let Carried { made, outcome: first, task, key, tar } = carried.map_err(|error| error.at(node))?;
         let made = Arc::new(made);
         // Set once: each node has one task.
         let _ = self.made[id.0].set(Arc::clone(&made));
-        let (outcome, layer) = if node.shipped {
-            let (outcome, layer) = self.layer(id, made, &task).await?;
-            let ran = first == Outcome::Done && matches!(node.kind, StepKind::Run(_));
+        // The image needs a layer, and so does who is told of a command: others find the entries again.
+        let told = tar.is_some_and(|tar| self.tells(id) && has_tar(self, &tar.diff_id).unwrap_or(false));
+        let (outcome, layer) = if node.shipped || told {
+            let (outcome, layer) = self.layer(id, Arc::clone(&made), &task).await?;
+            let ran = first == Outcome::Done && tar.is_some();
             (if ran { first } else { outcome }, Some(layer))
         } else {
             (first, None)
         };
+        if let Some(key) = &key
+            && let Some(content) = made.ready_content_key()
+            && (layer.is_some() || tar.is_none())
+        {
+            self.share(id, key, content, tar, layer.as_ref());
+        }
         let size = layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size));
         if let Some(task) = Arc::into_inner(task) {
             task.finish(outcome, size);
@@ -221,11 +216,33 @@ impl Run {
 
     /// The first part of a node that is no command.
     async fn files(self: &Arc<Self>, id: NodeId) -> Result<Carried, StepError> {
-        let permit = self.limits.entries.acquire().await;
+        let _permit = self.limits.entries.acquire().await;
         let (run, task) = (Arc::clone(self), self.start(id));
-        let entries = blocking(move || step::entries(&run, id)).await?;
-        drop(permit);
-        Ok(Carried { made: Made::new(entries?), outcome: Outcome::Done, task })
+        let key = blocking(move || step::key(&run, id)).await??;
+        if let Some(key) = &key
+            && !self.avoids_cache(id)
+            && let Some(content) = self.known(id, key).await?
+        {
+            let made = Made::known(content);
+            return Ok(Carried { made, outcome: Outcome::Cached, task, key: Some(*key), tar: None });
+        }
+        let run = Arc::clone(self);
+        let made = blocking(move || {
+            let made = Made::new(step::entries(&run, id)?);
+            if let Some(key) = &key {
+                run.engine.store.put_record(Bucket::Steps, key, &made.content_key()?)?;
+            }
+            Ok::<_, StepError>(made)
+        });
+        Ok(Carried { made: made.await??, outcome: Outcome::Done, task, key, tar: None })
+    }
+
+    /// The content key of what a step that is no command left before.
+    async fn known(&self, id: NodeId, key: &Digest) -> Result<Option<Digest>, StepError> {
+        match self.engine.store.record::<Digest>(Bucket::Steps, key)? {
+            Some(content) => Ok(Some(content)),
+            None => self.shared_step(id, key).await,
+        }
     }
 
     /// Tells that a node is begun.
@@ -255,8 +272,8 @@ impl Run {
         made: Arc<Made>,
         task: &Arc<Running>,
     ) -> Result<(Outcome, Layer), Failure> {
-        let content = match made.content.get() {
-            Some(known) => *known,
+        let content = match made.ready_content_key() {
+            Some(known) => known,
             None => {
                 let keyed = Arc::clone(&made);
                 blocking(move || keyed.content_key()).await??
@@ -280,6 +297,17 @@ impl Run {
         Ok((outcome, layer.clone()))
     }
 
+    /// The layer that was written of the tar with this digest, if it can be had.
+    pub(super) fn layer_of_tar(&self, diff_id: &Digest) -> Result<Option<Layer>, StepError> {
+        let key = self.layer_key(&Made::key_of_tar(diff_id));
+        if let Some(layer) = lock(&self.layers).get(&key).and_then(|cell| cell.get()) {
+            return Ok(Some(layer.clone()));
+        }
+        let layer = self.engine.store.record::<Layer>(Bucket::Layers, &key)?;
+        let store = &self.engine.store;
+        Ok(layer.filter(|layer| layer.diff_id == *diff_id && store.has_blob(&layer.descriptor)))
+    }
+
     pub(super) fn avoids_cache(&self, id: NodeId) -> bool {
         self.no_cache || self.no_cache_stages.contains(&self.node_of(id).stage)
     }
@@ -292,16 +320,22 @@ impl Run {
         Ok(layer.filter(|layer| self.engine.store.has_blob(&layer.descriptor)))
     }
 
-    fn write(&self, id: NodeId, made: &Made, key: &Digest, task: &Running) -> Result<Layer, StepError> {
-        let store = &self.engine.store;
+    fn write(
+        self: &Arc<Self>,
+        id: NodeId,
+        made: &Made,
+        key: &Digest,
+        task: &Running,
+    ) -> Result<Layer, StepError> {
+        let (store, entries) = (&self.engine.store, made.entries(self, id)?);
         let lineage = self.lineage(id);
         let previous =
             if self.avoids_cache(id) { None } else { store.record::<Digest>(Bucket::Lineage, &lineage)? };
         let previous: Vec<Digest> = previous.into_iter().collect();
-        task.expect(tar_size(&made.entries));
+        task.expect(tar_size(entries));
         let options =
             layer::Options { compression: self.compression, previous: &previous, progress: Some(task) };
-        let written = write_layer(store, &self.engine.pool, &made.entries, &options)?;
+        let written = write_layer(store, &self.engine.pool, entries, &options)?;
         store.put_record(Bucket::Layers, key, &written.layer)?;
         store.put_record(Bucket::Lineage, &lineage, &written.layer.descriptor.digest)?;
         Ok(written.layer)

@@ -23,6 +23,8 @@ pub enum Bucket {
     Remote,
     /// Key of a RUN step → what it changed.
     Runs,
+    /// Key of another step → the content key of what it puts into its layer.
+    Steps,
     /// The digest of a URL → the blob of the file that was there, and its version.
     Files,
     /// An image and an architecture → the blob of the emulator that is in it.
@@ -38,6 +40,7 @@ impl Bucket {
             Self::Indices => "indices-1",
             Self::Remote => "remote-1",
             Self::Runs => "runs-1",
+            Self::Steps => "steps-1",
             Self::Files => "files-1",
             Self::Emulators => "emulators-1",
         }

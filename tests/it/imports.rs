@@ -13,7 +13,7 @@ use std::{
 const FLOORS: [&[&str]; 7] = [
     &["oci", "event", "error", "source"],
     &["context", "layer", "store", "registry"],
-    &["rootfs", "remote", "sandbox"],
+    &["rootfs", "remote", "sandbox", "cache"],
     &["recipe", "graph", "solve", "image", "output"],
     &["spec", "dockerfile"],
     &["report", "convert"],

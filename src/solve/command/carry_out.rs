@@ -12,7 +12,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::{
     super::{
         StepError, base_layers,
-        run::{Made, Run, blocking, lock},
+        made::{Made, has_tar},
+        run::{Run, Trust, blocking, lock},
     },
     bind::{Bound, bound},
     certificates,
@@ -29,9 +30,9 @@ use super::{
     trees::{folder, settle},
 };
 use crate::{
+    cache::Tar,
     event::{Outcome, Running},
     graph::NodeId,
-    layer::Layer,
     oci::{Digest, Platform},
     recipe,
     rootfs::{self, TarIndex},
@@ -137,14 +138,18 @@ impl Commands {
     }
 }
 
-/// What a command did: the digest of its tar, and what is in it.
-type Did = (Digest, Arc<TarIndex>);
+/// What a command did: its tar, and what is in it, where that was looked at.
+type Did = (Tar, Option<Arc<TarIndex>>);
 
 /// A node's result, and how it came: the task that runs since then.
 pub(in super::super) struct Carried {
     pub(in super::super) made: Made,
     pub(in super::super) outcome: Outcome,
     pub(in super::super) task: Arc<Running>,
+    /// The key of the step, if it has one.
+    pub(in super::super) key: Option<Digest>,
+    /// The tar of what a command changed.
+    pub(in super::super) tar: Option<Tar>,
 }
 
 /// Carries out a node's command, or finds what it did before.
@@ -164,7 +169,7 @@ pub(in super::super) async fn carry_out(
     .await??;
     let cell = Arc::clone(lock(&run.commands.running).entry(key).or_default());
     let (mut outcome, mut task) = (Outcome::Cached, None);
-    let (diff_id, index) = cell
+    let (tar, index) = cell
         .get_or_try_init(async || {
             if let Some(did) = known(run, id, &key).await? {
                 return Ok(did);
@@ -179,7 +184,11 @@ pub(in super::super) async fn carry_out(
         .inspect_err(|_| run.commands.journal.note(run.node_of(id), &key, None))?;
     let task = task.unwrap_or_else(|| run.start(id));
     run.commands.journal.note(run.node_of(id), &key, Some(outcome));
-    Ok(Carried { made: Made::of_tar(index, *diff_id), outcome, task })
+    let made = match index {
+        Some(index) => Made::of_index(index, tar.diff_id),
+        None => Made::of_tar(tar.diff_id),
+    };
+    Ok(Carried { made, outcome, task, key: Some(key), tar: Some(*tar) })
 }
 
 /// What the command with this key did before, if all of it is still there.
@@ -187,26 +196,14 @@ async fn known(run: &Arc<Run>, id: NodeId, key: &Digest) -> Result<Option<Did>, 
     if run.avoids_cache(id) {
         return Ok(None);
     }
-    let Some(record) = run.engine.store.record::<RunRecord>(Bucket::Runs, key)? else { return Ok(None) };
-    let (shared, diff_id) = (Arc::clone(run), record.diff_id);
-    let index = blocking(move || index(&shared, id, &diff_id)).await??;
-    Ok(index.map(|index| (diff_id, index)))
-}
-
-/// The index of a tar that a command left: of the tar itself, else of the blob that was made of it.
-fn index(run: &Run, id: NodeId, diff_id: &Digest) -> Result<Option<Arc<TarIndex>>, StepError> {
-    let store = &run.engine.store;
-    if let Some(index) = rootfs::load(store, diff_id)? {
-        return Ok(Some(index));
+    if let Some(RunRecord { diff_id, size }) = run.engine.store.record::<RunRecord>(Bucket::Runs, key)? {
+        // What later steps did with it may be known, too: then nobody needs it, and it may be gone.
+        let promised = run.trust == Trust::Records && !run.node_of(id).shipped;
+        if promised || has_tar(run, &diff_id)? {
+            return Ok(Some((Tar { diff_id, size }, None)));
+        }
     }
-    let key = run.layer_key(&Made::key_of_tar(diff_id));
-    let Some(layer) = store.record::<Layer>(Bucket::Layers, &key)? else { return Ok(None) };
-    if layer.diff_id != *diff_id || !store.has_blob(&layer.descriptor) {
-        return Ok(None);
-    }
-    let what = &run.node_of(id).name;
-    let open = || Ok(store.open_blob(&layer.descriptor.digest)?);
-    Ok(Some(rootfs::materialise_layer(store, diff_id, what, open)?))
+    Ok(run.shared_command(id, key).await?.map(|tar| (tar, None)))
 }
 
 /// A command that has to be run.
@@ -243,7 +240,7 @@ impl New<'_> {
             .for_each(|warning| run.engine.sink.warn(format!("{}: {warning}", node.name)));
         let record = RunRecord { diff_id: captured.diff_id, size: captured.size };
         let index = self.keep(machine.as_ref(), &ready, record).await?;
-        Ok(((captured.diff_id, index), task))
+        Ok(((Tar { diff_id: captured.diff_id, size: captured.size }, Some(index)), task))
     }
 
     async fn execute(

@@ -47,7 +47,7 @@ pub(super) fn run_key(
 }
 
 /// The digest that stands for all of a tree.
-pub(super) fn tree_key(run: &Run, tree: &Tree) -> Result<Digest, StepError> {
+pub(in super::super) fn tree_key(run: &Run, tree: &Tree) -> Result<Digest, StepError> {
     let mut key = KeyBuilder::new(b"imgbuild tree key 1");
     self::tree(&mut key, run, tree)?;
     Ok(key.finish())

@@ -42,3 +42,4 @@ pub use options::{Allowed, CommandOptions, Secret};
 
 pub(super) use carry_out::{Carried, Commands, carry_out};
 pub(super) use check::check;
+pub(super) use key::tree_key;

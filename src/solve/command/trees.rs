@@ -127,8 +127,9 @@ async fn entries(run: &Arc<Run>, tree: &Tree, number: usize) -> Result<(Vec<Entr
     let (run, tree) = (Arc::clone(run), tree.clone());
     blocking(move || {
         let lower = tree.base.map_or(0, |id| run.bases[id.0].layers().len());
-        if let Some(made) = number.checked_sub(lower).and_then(|at| run.made(tree.nodes[at])) {
-            return Ok((made.entries.clone(), made.index()?.is_complete()));
+        if let Some(at) = number.checked_sub(lower) {
+            let id = tree.nodes[at];
+            return Ok((run.entries(id)?.to_vec(), run.index(id)?.is_complete()));
         }
         // As the layers below place it: behind links of theirs, perhaps.
         let placed = view(&run, &tree).layer(number)?;

@@ -59,7 +59,7 @@ pub(super) fn entries(run: &Arc<Run>, node: &Node, copy: &Copy) -> Result<Vec<En
 }
 
 /// The copy with sources as Go's `filepath.Match` reads them: `**` is nothing but `*`.
-fn plain(copy: &Copy) -> Copy {
+pub(super) fn plain(copy: &Copy) -> Copy {
     let mut copy = copy.clone();
     for source in &mut copy.sources {
         while source.contains("**") {

@@ -68,11 +68,7 @@ impl LayerSource for TreeLayers {
     fn index(&self, layer: usize) -> Result<Arc<TarIndex>, RootfsError> {
         let lower = self.base.as_ref().map_or(0, |(_, layers)| layers.len());
         if layer >= lower {
-            return match self.run.made(self.tree.nodes[layer - lower]) {
-                Some(made) => made.index(),
-                // Nodes wait for those that they look at before they begin.
-                None => Ok(Arc::new(index_of(&[])?)),
-            };
+            return self.run.index(self.tree.nodes[layer - lower]);
         }
         match &self.base {
             Some((id, layers)) => base_layers::index(&self.run, *id, &layers[layer]),
@@ -219,7 +215,8 @@ impl Below {
         let mut above = Some(path.clone());
         while let Some(at) = above {
             for id in self.tree.nodes.iter().rev() {
-                let entries = &self.run.made(*id)?.entries;
+                // What went wrong, the view tells.
+                let entries = self.run.entries(*id).ok()?;
                 let first = entries.partition_point(|entry| entry.path < at);
                 let Some(entry) = entries.get(first).filter(|entry| entry.path == at) else { continue };
                 let next = entries.get(first + 1).filter(|entry| entry.path == at);

@@ -10,6 +10,7 @@ mod copy;
 mod copy_docker;
 mod files;
 mod ground;
+mod key;
 mod owner;
 mod parents;
 mod remote;
@@ -20,6 +21,7 @@ mod unpack;
 use std::sync::Arc;
 
 pub(super) use ground::{PlacedLayers, index_of, view};
+pub(super) use key::key;
 
 use super::{StepError, place::PlaceError, run::Run};
 use crate::{graph::NodeId, layer::Entry, recipe::StepKind};

@@ -94,7 +94,7 @@ fn leads_out(path: &str) -> bool {
 fn from_tree(run: &Arc<Run>, tree: &Tree, copy: &Copy) -> Result<Vec<Source>, StepError> {
     let view = view(run, tree);
     let filter = Filter::new(&copy.exclude).map_err(StepError::exclude)?;
-    let linked = linked(run, tree);
+    let linked = linked(run, tree)?;
     let mut sources = Vec::new();
     for pattern in &copy.sources {
         for path in matches(&view, pattern, copy.empty_globs)? {
@@ -106,11 +106,10 @@ fn from_tree(run: &Arc<Run>, tree: &Tree, copy: &Copy) -> Result<Vec<Source>, St
 
 /// The files with several names that the tree's own layers have. (Those of its base are known by their place in the
 /// base's tars.)
-fn linked(run: &Run, tree: &Tree) -> HashMap<EntryPath, Identity> {
+fn linked(run: &Arc<Run>, tree: &Tree) -> Result<HashMap<EntryPath, Identity>, StepError> {
     let mut linked = HashMap::new();
     for node in &tree.nodes {
-        let Some(made) = run.made(*node) else { continue };
-        for entry in &made.entries {
+        for entry in run.entries(*node)? {
             match &entry.kind {
                 Kind::Hardlink(first) => {
                     let identity = Identity::Layer { node: *node, first: first.clone() };
@@ -122,7 +121,7 @@ fn linked(run: &Run, tree: &Tree) -> HashMap<EntryPath, Identity> {
             }
         }
     }
-    linked
+    Ok(linked)
 }
 
 /// The paths that a source pattern matches: all that a glob does, or the one that a plain path names.

@@ -120,6 +120,37 @@ fn a_command_runs_again_only_when_something_it_depends_on_has_changed() {
 }
 
 #[test]
+fn what_nobody_needs_again_may_be_gone() {
+    let ctx = TestContext::new();
+    let text = |argument: &str| {
+        format!(
+            "FROM bb AS made\nRUN mkdir /out && echo 1 > /out/a && date > /out/never-the-same
+FROM bb\nCOPY --from=made /out/a /a\nCOPY --from=made /out /out{argument}\nRUN ls /out{argument}\n"
+        )
+    };
+    let cached = |told: &str| told.matches(" CACHED").count();
+    let (first, told) = ctx.with_busybox().builds(&text(""), &[]);
+    assert_eq!(cached(&told), 0, "{told}");
+    // Nothing but records is left of the first stage.
+    let forget = || {
+        for folder in ["tars", "trees", "records/indices-1"] {
+            let path = ctx.store().join("v1").join(folder);
+            fs::remove_dir_all(&path).unwrap();
+            fs::create_dir_all(&path).unwrap();
+        }
+    };
+    forget();
+    let (again, told) = ctx.builds(&text(""), &[]);
+    assert_eq!((cached(&told), again.layer_digests()), (4, first.layer_digests()), "{told}");
+    // A step that needs it finds out, and it is made again.
+    forget();
+    let (other, told) = ctx.builds(&text("2"), &[]);
+    assert!(told.contains("has vanished from the cache: it is made anew"), "{told}");
+    assert!(other.has("out2/never-the-same"), "{told}");
+    ctx.valid(&["oci:../out"]);
+}
+
+#[test]
 fn what_a_command_did_comes_back_from_its_blob() {
     let ctx = TestContext::new();
     let text = "FROM bb\nRUN echo x > /x && ln /x /y\nRUN cat /x /y\n";

@@ -1,0 +1,61 @@
+//! Asking a cache.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{CacheError, Found, Place, Result, TrustedKey, backend::Backend};
+use crate::{
+    event::Sink,
+    oci::{Descriptor, Digest},
+    store::Store,
+};
+
+/// A cache that is asked, until it fails.
+#[derive(Debug)]
+pub(super) struct Importer {
+    backend: Backend,
+    place: Place,
+    trusted: Vec<TrustedKey>,
+    sink: Sink,
+    /// It failed and is asked no more.
+    off: AtomicBool,
+    /// An entry of it was warned of.
+    warned: AtomicBool,
+}
+
+impl Importer {
+    pub(super) fn new(backend: Backend, place: Place, trusted: Vec<TrustedKey>, sink: Sink) -> Self {
+        Self { backend, place, trusted, sink, off: AtomicBool::new(false), warned: AtomicBool::new(false) }
+    }
+
+    /// The entry under this key. Whatever goes wrong is told once, and then counts as a miss.
+    pub(super) async fn get(&self, key: &Digest) -> Option<Found> {
+        if self.off.load(Ordering::Relaxed) {
+            return None;
+        }
+        match self.backend.get(key, &self.trusted).await {
+            Ok(found) => found.map(|entry| Found { entry, place: self.place.clone() }),
+            Err(error) => {
+                self.tell(&error);
+                None
+            }
+        }
+    }
+
+    fn tell(&self, error: &CacheError) {
+        if error.is_single() {
+            if !self.warned.swap(true, Ordering::Relaxed) {
+                self.sink.warn(format!("the cache {}: {error}", self.place));
+            }
+        } else if !self.off.swap(true, Ordering::Relaxed) {
+            self.sink.warn(format!("the build goes on without the cache {}: {error}", self.place));
+        }
+    }
+
+    pub(super) async fn fetch(&self, blob: &Descriptor, store: &Store) -> Result<()> {
+        self.backend.fetch(blob, store).await
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+}

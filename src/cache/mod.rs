@@ -1,0 +1,45 @@
+//! Caches that builds share: what steps gave, kept where other machines find it.
+//!
+//! A cache holds *entries*: small documents, each under the key of one step, that say what the step left and which blob
+//! holds it. Writers only ever add entries and blobs: there is no list of all entries, over which writers would race
+//! and which every reader would have to load. A reader asks for one key with one request, and fetches a blob only when
+//! somebody looks into it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `entry`, `document` | what is remembered of a step, and the document that carries it |
+//! | `signature` | keys that sign documents, and keys that are trusted |
+//! | `place` | where a cache is, as the user says it |
+//! | `backend` | what can be done with any cache |
+//! | `registry`, `directory` | a repository of a registry; a directory |
+//! | `import`, `export` | asking several caches; sending entries beside a build |
+//! | `shared` | [`Cache`]: all caches of a build, for the solver |
+//!
+//! A cache is a convenience. One that cannot be reached, or holds nonsense, is warned of once and asked no more; what it
+//! says is believed only as far as it can be checked: an entry stands under its own key and is well-formed, and blobs
+//! have the digests that entries promise. Whoever can write to a cache can still say that a step gave something else
+//! than it did: signatures are against that.
+//!
+//! This room does not know what steps are, how keys are made, nor when an entry is worth keeping.
+
+mod backend;
+mod directory;
+mod document;
+mod entry;
+mod error;
+mod export;
+mod import;
+mod place;
+mod registry;
+mod shared;
+mod signature;
+
+pub use entry::{Entry, Found, Tar};
+pub use error::CacheError;
+pub use export::{Exported, Part};
+pub use place::{Mode, Place, Target};
+pub use shared::{Cache, CacheOptions};
+pub use signature::{SigningKey, TrustedKey};
+
+/// The result of what this room does.
+pub type Result<T, E = CacheError> = std::result::Result<T, E>;

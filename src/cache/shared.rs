@@ -1,0 +1,214 @@
+//! All caches of a build.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesOrdered};
+use tokio::task::JoinSet;
+
+use super::{
+    CacheError, Entry, Exported, Found, Part, Place, Result, SigningKey, Target, TrustedKey,
+    backend::Backend, directory::Directory, export::Exporter, import::Importer,
+};
+use crate::{
+    event::{Outcome, Running, Sink, Task},
+    oci::{Descriptor, Digest, Repository},
+    registry::Client,
+    store::Store,
+};
+
+/// Which caches a build has.
+#[derive(Debug, Clone, Default)]
+pub struct CacheOptions {
+    /// The caches that are asked; where several know a key, the first one counts.
+    pub from: Vec<Place>,
+    /// The caches that are written.
+    pub to: Vec<Target>,
+    /// Signs what is written.
+    pub sign: Option<SigningKey>,
+    /// If there are any: only what one of them has signed is believed.
+    pub trusted: Vec<TrustedKey>,
+    /// The repositories that the image is pushed to. What is there is not sent to a cache on the same registry once more.
+    pub pushed_to: Vec<Repository>,
+}
+
+/// The caches of a build. Cheap to clone. With the last handle, writes that are still under way end.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+    /// Not among the rest, which they hold.
+    writes: Arc<Mutex<Writes>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    sink: Sink,
+    importers: Vec<Importer>,
+    exporters: Vec<Arc<Exporter>>,
+    pushed_to: Vec<Repository>,
+    /// By blob: the importer that has it.
+    holders: Mutex<HashMap<Digest, usize>>,
+}
+
+#[derive(Debug, Default)]
+struct Writes {
+    running: JoinSet<()>,
+    /// What waits until the image is pushed.
+    waiting: Vec<(Arc<Exporter>, Arc<Entry>)>,
+}
+
+impl Cache {
+    /// The caches of a build. Nothing is asked yet.
+    pub fn new(options: CacheOptions, store: Store, registry: &Client, sink: Sink) -> Self {
+        let CacheOptions { from, to, sign, trusted, pushed_to } = options;
+        let import = |place: Place| {
+            Importer::new(Backend::new(&place, registry), place, trusted.clone(), sink.clone())
+        };
+        let importers = from.into_iter().map(import).collect();
+        let export = |target: Target| {
+            if let Place::Directory { path } = &target.place {
+                Directory::new(path.clone()).sweep();
+            }
+            Arc::new(Exporter::new(Backend::new(&target.place, registry), target, sign.clone()))
+        };
+        let exporters = to.into_iter().map(export).collect();
+        let holders = Mutex::default();
+        let inner = Inner { store, sink, importers, exporters, pushed_to, holders };
+        Self { inner: Arc::new(inner), writes: Arc::default() }
+    }
+
+    /// Whether any cache is asked.
+    pub fn reads(&self) -> bool {
+        !self.inner.importers.is_empty()
+    }
+
+    /// Whether any cache wants entries of such steps.
+    pub fn writes(&self, part: Part) -> bool {
+        self.inner.exporters.iter().any(|exporter| exporter.wants(part))
+    }
+
+    /// What the caches know of a key: they are asked at once, and the first in the user's order counts. Never fails: a
+    /// cache that does is warned of once and asked no more.
+    ///
+    /// The entry stands under its key and is well-formed, and the cache says that it has the blob of its layer.
+    /// [`Self::fetch`] brings that.
+    pub async fn get(&self, key: &Digest) -> Option<Found> {
+        let asked = self.inner.importers.iter().enumerate();
+        let mut answers: FuturesOrdered<_> =
+            asked.map(|(number, importer)| async move { Some((number, importer.get(key).await?)) }).collect();
+        while let Some(answer) = answers.next().await {
+            let Some((number, found)) = answer else { continue };
+            if let Some(layer) = &found.entry.layer {
+                lock(&self.inner.holders).entry(layer.descriptor.digest).or_insert(number);
+            }
+            return Some(found);
+        }
+        None
+    }
+
+    /// Brings the blob of an entry that was found into the store, if it is not there: as a stream, verified.
+    ///
+    /// # Errors
+    /// The cache does not have it any more, or something else. The step has to be done then.
+    pub async fn fetch(&self, blob: &Descriptor) -> Result<()> {
+        self.inner.fetch(blob).await
+    }
+
+    /// Writes an entry to every cache that wants it and does not have it, with the blob of its layer, which must be in
+    /// the store or have been found in a cache. Returns at once; [`Self::finish`] waits for it. Must be called within a
+    /// runtime.
+    pub fn put(&self, entry: Entry, part: Part) {
+        let entry = Arc::new(entry);
+        for exporter in &self.inner.exporters {
+            if !exporter.take(&entry.key, part) {
+                continue;
+            }
+            let mut writes = lock(&self.writes);
+            // The push sends this layer to the same registry. Behind it, a link is enough.
+            if part == Part::Image && entry.layer.is_some() && exporter.is_beside(&self.inner.pushed_to) {
+                writes.waiting.push((exporter.clone(), entry.clone()));
+            } else {
+                writes.spawn(&self.inner, exporter.clone(), entry.clone());
+            }
+        }
+    }
+
+    /// Waits until everything is written, for `budget` at the most, and tells what came of it, for each cache in the
+    /// user's order. To be called when the image is pushed. What failed is warned of.
+    ///
+    /// # Errors
+    /// Something is missing in a cache whose failures are not to be ignored ([`Target::ignore_error`]).
+    pub async fn finish(&self, budget: Duration) -> Result<Vec<Exported>> {
+        let mut running = {
+            let mut writes = lock(&self.writes);
+            for (exporter, entry) in std::mem::take(&mut writes.waiting) {
+                writes.spawn(&self.inner, exporter, entry);
+            }
+            std::mem::take(&mut writes.running)
+        };
+        let tasks: Vec<Running> = self.inner.exporters.iter().map(|exporter| self.task(exporter)).collect();
+        let all = async { while running.join_next().await.is_some() {} };
+        // What is missing by then is counted below.
+        let _ = tokio::time::timeout(budget, all).await;
+        running.shutdown().await;
+
+        let (mut exported, mut failure) = (Vec::new(), None);
+        for (exporter, task) in self.inner.exporters.iter().zip(tasks) {
+            let (result, error) = exporter.result(budget.as_secs());
+            match error {
+                None => {
+                    let outcome = if result.written > 0 { Outcome::Done } else { Outcome::Exists };
+                    task.finish(outcome, None);
+                }
+                Some(error) if exporter.target.ignore_error => {
+                    self.inner.sink.warn(format!("{error}; the build is done without"));
+                }
+                Some(error) => drop(failure.get_or_insert(error)),
+            }
+            exported.push(result);
+        }
+        failure.map_or(Ok(exported), Err)
+    }
+
+    fn task(&self, exporter: &Exporter) -> Running {
+        self.inner.sink.start(Task::Export { output: format!("cache {}", exporter.target.place) }, None)
+    }
+}
+
+impl Writes {
+    fn spawn(&mut self, inner: &Arc<Inner>, exporter: Arc<Exporter>, entry: Arc<Entry>) {
+        let inner = inner.clone();
+        self.running.spawn(async move {
+            let holder = entry.layer.as_ref().and_then(|layer| inner.holder(&layer.descriptor));
+            let held = holder.and_then(|importer| importer.place().repository());
+            let mount_from: Vec<_> = held.into_iter().chain(&inner.pushed_to).cloned().collect();
+            exporter.write(&entry, &mount_from, holder, &inner.store).await;
+        });
+    }
+}
+
+impl Inner {
+    async fn fetch(&self, blob: &Descriptor) -> Result<()> {
+        if self.store.has_blob(blob) {
+            return Ok(());
+        }
+        match self.holder(blob) {
+            Some(importer) => importer.fetch(blob, &self.store).await,
+            None => Err(CacheError::Absent { digest: Box::new(blob.digest) }),
+        }
+    }
+
+    fn holder(&self, blob: &Descriptor) -> Option<&Importer> {
+        let number = lock(&self.holders).get(&blob.digest).copied()?;
+        self.importers.get(number)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Maps and lists, which no panic leaves half-changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
