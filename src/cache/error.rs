@@ -52,7 +52,9 @@ pub enum CacheError {
         seconds: u64,
     },
     /// Not everything was written before the time was up.
-    #[error("failed to write {missing} of {of} entries to the cache {place}: {seconds} s after the build was done were not enough")]
+    #[error(
+        "failed to write {missing} of {of} entries to the cache {place}: {seconds} s after the build was done were not enough"
+    )]
     Unfinished {
         /// The cache.
         place: Box<Place>,

@@ -121,7 +121,8 @@ impl Repo {
         let document = String::from_utf8_lossy(new.document).into_owned();
         manifest.annotations.insert(ENTRY.to_owned(), document);
         let reference = self.repository.tagged(self.tag(&new.entry.key));
-        let pushed = self.quiet.push_manifest(&reference, media_type::MANIFEST, manifest.to_bytes().into()).await;
+        let pushed =
+            self.quiet.push_manifest(&reference, media_type::MANIFEST, manifest.to_bytes().into()).await;
         match pushed {
             // Somebody else was first, where tags are immutable.
             Ok(_) | Err(RegistryError::Conflict { .. }) => Ok(()),

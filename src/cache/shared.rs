@@ -11,10 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{
     CacheError, Entry, Exported, Found, Part, Place, Result, SigningKey, Target, TrustedKey,
-    backend::Backend,
-    directory::Directory,
-    export::Exporter,
-    import::Importer,
+    backend::Backend, directory::Directory, export::Exporter, import::Importer,
 };
 use crate::{
     event::{Outcome, Running, Sink, Task},

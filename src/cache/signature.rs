@@ -31,7 +31,8 @@ impl SigningKey {
     /// [`CacheError::Key`]: the file cannot be read, or holds no such key.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read(path)?;
-        let wrong = || CacheError::Key { path: path.to_owned(), problem: "it holds no Ed25519 private key".into() };
+        let wrong =
+            || CacheError::Key { path: path.to_owned(), problem: "it holds no Ed25519 private key".into() };
         let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|_| wrong())?;
         // OpenSSL writes the form without the public key.
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der()).map_err(|_| wrong())?;
@@ -63,7 +64,8 @@ impl TrustedKey {
     /// [`CacheError::Key`]: the file cannot be read, or something in it is no such key.
     pub fn read(path: &Path) -> Result<Vec<Self>> {
         let text = read(path)?;
-        let wrong = || CacheError::Key { path: path.to_owned(), problem: "it holds no Ed25519 public key".into() };
+        let wrong =
+            || CacheError::Key { path: path.to_owned(), problem: "it holds no Ed25519 public key".into() };
         let keys: Vec<Self> = SubjectPublicKeyInfoDer::pem_slice_iter(&text)
             .map(|der| Self::of_der(&der.map_err(|_| wrong())?).ok_or_else(wrong))
             .collect::<Result<_>>()?;
@@ -144,7 +146,10 @@ mod tests {
             "private",
             "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIMcIXtKhzBwSU/r8I2eoJyyKTYUo22RoHIdh52/EQSxw\n-----END PRIVATE KEY-----\n",
         );
-        let public = at("public", "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAKYchtbXN4nc2nBlV8Fd8uxFVXy1s0KPatbRinB9E/aw=\n-----END PUBLIC KEY-----\n");
+        let public = at(
+            "public",
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAKYchtbXN4nc2nBlV8Fd8uxFVXy1s0KPatbRinB9E/aw=\n-----END PUBLIC KEY-----\n",
+        );
         assert_eq!(TrustedKey::read(&public).unwrap(), [SigningKey::read(&private).unwrap().public()]);
 
         for wrong in [&public, &at("none", "nothing"), &folder.path().join("absent")] {

@@ -73,15 +73,16 @@ impl<'a> Fields<'a> {
                 return Err(fields.wrong(&format!("{key} is given twice")));
             }
         }
-        fields.kind = fields.take("type").ok_or_else(|| {
-            fields.wrong("type is missing").hint(format!("types are {}", TYPES.join(", ")))
-        })?;
+        fields.kind = fields
+            .take("type")
+            .ok_or_else(|| fields.wrong("type is missing").hint(format!("types are {}", TYPES.join(", "))))?;
         Ok(fields)
     }
 
     /// An error about the flag. Its text is not shown whole: it may hold secrets.
     fn wrong(&self, problem: &str) -> SettingsError {
-        let shown: Vec<&str> = self.text.split(',').map(|part| if is_secret(part) { "…" } else { part }).collect();
+        let shown: Vec<&str> =
+            self.text.split(',').map(|part| if is_secret(part) { "…" } else { part }).collect();
         SettingsError::new(format!("{} {:?}: {problem}", self.flag, shown.join(",")))
     }
 
@@ -149,7 +150,8 @@ impl<'a> Fields<'a> {
             _ => &["dest"],
         };
         let known: Vec<&str> = common.iter().chain(own).copied().collect();
-        let error = self.wrong(&format!("type={} has no {key:?}", self.kind)).did_you_mean(key, known.clone());
+        let error =
+            self.wrong(&format!("type={} has no {key:?}", self.kind)).did_you_mean(key, known.clone());
         Err(match key.as_str() {
             "compression" | "compression-level" | "force-compression" => {
                 error.hint("caches keep the image's own layers: --compression decides for both")
@@ -161,7 +163,8 @@ impl<'a> Fields<'a> {
 }
 
 fn is_secret(part: &str) -> bool {
-    part.split_once('=').is_some_and(|(key, _)| ["token", "secret", "password"].iter().any(|word| key.contains(word)))
+    part.split_once('=')
+        .is_some_and(|(key, _)| ["token", "secret", "password"].iter().any(|word| key.contains(word)))
 }
 
 #[cfg(test)]
