@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// A cache, however it keeps things.
 #[derive(Debug, Clone)]
 pub(super) enum Backend {
-    Registry(Repo),
+    Registry(Box<Repo>),
     Directory(Directory),
 }
 
@@ -42,7 +42,7 @@ impl Backend {
     pub(super) fn new(place: &Place, registry: &Client) -> Self {
         match place {
             Place::Registry { repository, prefix } => {
-                Self::Registry(Repo::new(registry, repository.clone(), prefix.clone()))
+                Self::Registry(Box::new(Repo::new(registry, repository.clone(), prefix.clone())))
             }
             Place::Directory { path } => Self::Directory(Directory::new(path.clone())),
         }
