@@ -14,6 +14,7 @@ mod config_file;
 mod discover;
 mod emulators;
 pub mod env;
+mod eviction;
 mod flags;
 mod foreign;
 mod global;
@@ -30,10 +31,11 @@ pub use build::{
     Annotations, BuildSettings, CacheSettings, Compression, CompressionKind, ImageSettings, RequestSettings,
 };
 pub use check::{CheckFlags, CheckSettings};
-pub use config_file::{BuildConfig, ConfigFile, RegistryConfig};
+pub use config_file::{BuildConfig, CacheConfig, ConfigFile, RegistryConfig};
 pub use discover::{BuildFile, discover};
 pub use emulators::emulators;
 pub use env::Environment;
+pub use eviction::EvictionSettings;
 pub use flags::{BuildFlags, CommandFlags, GlobalFlags, RegistryFlags};
 pub use foreign::{Call, ForeignFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};

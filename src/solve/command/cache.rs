@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -55,7 +56,7 @@ pub(super) async fn hold(
             Some((known, path, lock)) if *known == name => (path.clone(), Arc::clone(lock)),
             _ => locked(run, machine, &name, cache).await?,
         };
-        if !path.is_dir() {
+        if !run.engine.store.use_folder(&path) {
             unpacked(run, machine, &path, beginning(run, cache, from).await?, &[]).await?;
         }
         held[at] = Some(Held { path: path.join(DATA), lock: Arc::clone(&lock) });
@@ -86,13 +87,17 @@ async fn locked(
 ) -> Result<(PathBuf, Arc<File>), StepError> {
     let folder = run.engine.store.root().join("mounts").join(machine.flavour());
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+    let shown = cache.id.as_ref().unwrap_or(&cache.target);
     let mut told = false;
     loop {
-        if let Some((path, lock)) = free(&folder, name, cache.sharing)? {
+        if let Some((path, mut lock)) = free(&folder, name, cache.sharing)? {
+            // For whoever looks at what the store holds. Where it cannot be written, nothing is lost.
+            if lock.metadata().is_ok_and(|stat| stat.len() == 0) {
+                let _ = lock.write_all(shown.as_bytes());
+            }
             return Ok((path, Arc::new(lock)));
         }
         if !std::mem::replace(&mut told, true) {
-            let shown = cache.id.as_ref().unwrap_or(&cache.target);
             run.engine.sink.warn(format!("waiting for the cache {shown}, which another step uses"));
         }
         tokio::time::sleep(LOOK).await;
