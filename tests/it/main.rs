@@ -3,6 +3,7 @@
 
 mod apps;
 mod build;
+mod cache;
 mod cli;
 mod crash;
 mod docker;
