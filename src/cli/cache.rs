@@ -142,7 +142,7 @@ fn ls(args: &LsArgs, global: &GlobalSettings) -> Result<ExitStatus, Failure> {
         false => entries.sort_by_key(|entry| std::cmp::Reverse(entry.size)),
     }
     let listed: Vec<Listed> = entries.into_iter().map(Listed::new).collect();
-    show(args.json, &listed, |listed| text::list(listed))?;
+    show(args.json, &*listed, text::list)?;
     tell_unread(usage.unread);
     Ok(ExitStatus::Success)
 }
@@ -340,7 +340,7 @@ fn words(reason: Reason) -> &'static str {
     }
 }
 
-fn show<T: Serialize>(json: bool, data: &T, text: impl Fn(&T) -> String) -> Result<(), Failure> {
+fn show<T: Serialize + ?Sized>(json: bool, data: &T, text: impl Fn(&T) -> String) -> Result<(), Failure> {
     Printer::stdout(&match json {
         // No value here refuses to be JSON.
         true => serde_json::to_string_pretty(data).unwrap_or_default() + "\n",

@@ -5,7 +5,7 @@ use std::{fmt::Write, time::SystemTime};
 use super::cache::{Listed, Report, Summary};
 use crate::{oci::Reference, report::bytes};
 
-pub(super) fn list(entries: &Vec<Listed>) -> String {
+pub(super) fn list(entries: &[Listed]) -> String {
     let now = SystemTime::now();
     let head = ["KIND", "ID", "SIZE", "USED", "NAME"].map(str::to_owned);
     table(head, entries.iter().map(|entry| row(entry, now)))

@@ -13,11 +13,14 @@ use std::{
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::PoisonError,
     time::SystemTime,
 };
 
 use super::{Store, StoreError, session};
 
+/// The name of the gate.
+pub(super) const GATE: &str = "gate";
 /// How the names of stamps end.
 const STAMP: &str = ".used";
 
@@ -40,7 +43,8 @@ impl Store {
             return Ok(None);
         }
         let mut bytes = Vec::with_capacity(usize::try_from(stat.len()).unwrap_or(0));
-        file.read_to_end(&mut bytes).map_err(StoreError::io("read", path))?;
+        // A file on its own would be asked for its size once more.
+        file.by_ref().take(u64::MAX).read_to_end(&mut bytes).map_err(StoreError::io("read", path))?;
         Ok(Some(bytes))
     }
 
@@ -50,9 +54,8 @@ impl Store {
         if fs::metadata(&stamp).is_ok_and(|stat| self.is_marked(&stat)) {
             return path.is_dir();
         }
-        let Ok(_gate) = self.gate_shared() else { return path.is_dir() };
         // Where it cannot be marked, it can still be used: only eviction would not know.
-        path.is_dir() && self.stamp(&stamp).map_or(true, |()| true)
+        self.through_gate(|| path.is_dir() && self.stamp(&stamp).map_or(true, |()| true))
     }
 
     /// Gives a directory of this process its final name, marked as used.
@@ -70,11 +73,10 @@ impl Store {
         if self.is_marked(stat) {
             return true;
         }
-        let Ok(_gate) = self.gate_shared() else { return true };
-        match self.touch(path) {
+        self.through_gate(|| match self.touch(path) {
             Err(error) => error.kind() != io::ErrorKind::NotFound,
             Ok(()) => true,
-        }
+        })
     }
 
     fn is_marked(&self, stat: &Metadata) -> bool {
@@ -110,24 +112,24 @@ impl Store {
         }
     }
 
-    /// The gate, held with others. It is opened each time: threads that share an open file share its lock.
-    fn gate_shared(&self) -> Result<File, StoreError> {
-        let path = self.gate_path();
-        let gate = session::lock_file(&path)?;
-        gate.lock_shared().map_err(StoreError::io("lock", path))?;
-        Ok(gate)
+    /// Marks something while the gate is held with other processes.
+    fn through_gate<T>(&self, mark: impl FnOnce() -> T) -> T {
+        // Threads that share an open file share its lock.
+        let gate = self.inner.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = gate.lock_shared();
+        let marked = mark();
+        if held.is_ok() {
+            let _ = gate.unlock();
+        }
+        marked
     }
 
     /// The gate, held alone.
     pub(super) fn gate_alone(&self) -> Result<File, StoreError> {
-        let path = self.gate_path();
+        let path = self.root().join(GATE);
         let gate = session::lock_file(&path)?;
         gate.lock().map_err(StoreError::io("lock", path))?;
         Ok(gate)
-    }
-
-    fn gate_path(&self) -> PathBuf {
-        self.root().join("gate")
     }
 }
 

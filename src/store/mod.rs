@@ -39,10 +39,11 @@ mod tests;
 mod usage;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 pub use blob::{BlobWriter, CopyError};
@@ -69,6 +70,8 @@ pub struct Store {
 struct Inner {
     root: PathBuf,
     session: session::Session,
+    /// Opened once: see `mark.rs`.
+    gate: Mutex<File>,
 }
 
 /// What went wrong in the store.
@@ -166,7 +169,8 @@ impl Store {
             made.map_err(StoreError::io("create", &path))?;
         }
         let session = session::Session::begin(&root.join("tmp"))?;
-        Ok(Self { inner: Arc::new(Inner { root, session }) })
+        let gate = Mutex::new(session::lock_file(&root.join(mark::GATE))?);
+        Ok(Self { inner: Arc::new(Inner { root, session, gate }) })
     }
 
     /// The store's versioned root directory.
