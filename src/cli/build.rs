@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    ExitStatus, check,
+    ExitStatus, cache, check,
     engine::engine,
     outputs::{Delivered, deliver},
     printer::{HostError, Printer},
@@ -26,8 +26,8 @@ use crate::{
     recipe::{ContextSource, Frontend},
     report::{Reporter, Style, seconds},
     settings::{
-        BuildFile, BuildFlags, BuildSettings, Call, Environment, GlobalSettings, MainContext, Progress,
-        closest, env,
+        BuildFile, BuildFlags, BuildSettings, Call, Environment, EvictionSettings, GlobalSettings,
+        MainContext, Progress, closest, env,
     },
     solve::{self, Engine, FetchedContext},
     spec::Spec,
@@ -61,8 +61,9 @@ pub(super) async fn run(
         return check::of_build(&args.flags, json, &environment);
     }
     let settings = BuildSettings::resolve(&args.flags, &global, &environment)?;
+    let eviction = EvictionSettings::resolve(None, None, &global, &environment)?;
     let reporter = Reporter::new(style(&global, &environment));
-    let built = build_all(&settings, &reporter.sink()).await;
+    let built = build_all(&settings, &eviction, &reporter.sink()).await;
     let took = reporter.elapsed();
     reporter.finish();
     let built = built?;
@@ -93,9 +94,24 @@ fn style(global: &GlobalSettings, environment: &Environment) -> Style {
     }
 }
 
-async fn build_all(settings: &BuildSettings, sink: &Sink) -> Result<Vec<Delivered>, Failure> {
+async fn build_all(
+    settings: &BuildSettings,
+    eviction: &EvictionSettings,
+    sink: &Sink,
+) -> Result<Vec<Delivered>, Failure> {
     let engine = engine(settings, sink)?;
-    let (settings, committed) = &arrive(&engine, settings).await?;
+    let built = build_with(&engine, settings, sink).await;
+    // Also after a failure: it may have been for want of space.
+    cache::after_build(&engine.store, eviction, sink).await;
+    built
+}
+
+async fn build_with(
+    engine: &Engine,
+    settings: &BuildSettings,
+    sink: &Sink,
+) -> Result<Vec<Delivered>, Failure> {
+    let (settings, committed) = &arrive(engine, settings).await?;
     // All before the first is built: a mistake in the last one should not take that long to be told.
     let fetched = match settings.request.contexts.get("") {
         Some(ContextSource::Directory(root)) if committed.is_some() => Some(root.as_path()),
@@ -106,7 +122,7 @@ async fn build_all(settings: &BuildSettings, sink: &Sink) -> Result<Vec<Delivere
     warn_of_unknown_arguments(settings, &frontends, sink)?;
     let mut built = Vec::new();
     for (file, frontend) in settings.files.iter().zip(&frontends) {
-        built.push(build_one(&engine, settings, file, frontend.as_ref(), *committed).await?);
+        built.push(build_one(engine, settings, file, frontend.as_ref(), *committed).await?);
     }
     Ok(built)
 }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, check, convert, doctor, images, inspect, logs, schema, validate};
+use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, validate};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -32,6 +32,10 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Cache(cache::CacheArgs),
+    /// The same as `cache gc`
+    #[command(hide = true)]
+    Prune(cache::GcArgs),
     Logs(logs::LogsArgs),
     Schema(schema::SchemaArgs),
     Doctor(doctor::DoctorArgs),
@@ -48,6 +52,8 @@ impl Cli {
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,
+            Command::Cache(args) => cache::run(args, global, environment).await,
+            Command::Prune(args) => cache::gc(args, global, environment).await,
             Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
             Command::Doctor(args) => doctor::run(args, global, environment).await,

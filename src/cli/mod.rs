@@ -6,6 +6,8 @@
 
 mod arguments;
 mod build;
+mod cache;
+mod cache_text;
 mod check;
 mod command;
 mod convert;

@@ -45,7 +45,9 @@ impl Context {
         })?;
         let top = Node::root(&root, ignore.filter())?;
         let moment = moment(&root, store)?;
-        let cache = StatCache::load(&store.stat_path(&root));
+        let known = store.stat_path(&root);
+        store.use_file(&known);
+        let cache = StatCache::load(&known);
         let (store, sink) = (store.clone(), sink.clone());
         let inner = Inner { root, ignore, store, sink, cache, moment, top, saving: Mutex::new(()) };
         Ok(Self { inner: Arc::new(inner) })

@@ -115,7 +115,7 @@ fn records(store: &Store, bucket: Bucket) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 /// Finds descriptors in a document of any shape.
-fn descriptors(value: &serde_json::Value, found: &mut impl FnMut(Descriptor)) {
+pub(super) fn descriptors(value: &serde_json::Value, found: &mut impl FnMut(Descriptor)) {
     match value {
         serde_json::Value::Object(fields) => match serde_json::from_value(value.clone()) {
             Ok(descriptor) => found(descriptor),

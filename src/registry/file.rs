@@ -34,8 +34,8 @@ struct Seen {
 impl Seen {
     /// The file, if the store still has it.
     fn kept(&self, store: &Store) -> Option<WebFile> {
+        let whole = store.blob_size(&self.digest) == Some(self.size);
         let path = store.blob_path(&self.digest);
-        let whole = path.metadata().is_ok_and(|metadata| metadata.len() == self.size);
         let modified = self.version.last_modified.as_deref().and_then(seconds);
         whole.then_some(WebFile { path, digest: self.digest, size: self.size, modified })
     }
@@ -58,9 +58,9 @@ impl Client {
             return Ok(kept.clone());
         }
         if let Some(expected @ Digest::Sha256(_)) = expected
-            && let Ok(metadata) = store.blob_path(expected).metadata()
+            && let Some(size) = store.blob_size(expected)
         {
-            let (path, size) = (store.blob_path(expected), metadata.len());
+            let path = store.blob_path(expected);
             return Ok(WebFile { path, digest: *expected, size, modified: None });
         }
         let version = match (&kept, &seen) {

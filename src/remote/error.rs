@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::error::{Explain, Kind};
+use crate::{
+    error::{Explain, Kind},
+    store::StoreError,
+};
 
 /// What went wrong with an input from elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,9 @@ pub enum RemoteError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl RemoteError {
@@ -80,6 +86,7 @@ impl Explain for RemoteError {
             Self::NoReference { .. } | Self::NoSubdirectory { .. } => Kind::NotFound,
             Self::Commit { .. } => Kind::Build,
             Self::Io { source, .. } => Kind::of_io(source),
+            Self::Store(error) => error.kind(),
         }
     }
 
@@ -112,6 +119,7 @@ impl Explain for RemoteError {
                     "a commit must be written in full: servers do not tell what its first digits mean".into(),
                 ]
             }
+            Self::Store(error) => error.hints(),
             _ => Vec::new(),
         }
     }

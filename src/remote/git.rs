@@ -14,8 +14,7 @@
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -61,11 +60,8 @@ pub fn checkout(
     certificates: &[Vec<u8>],
 ) -> Result<Checkout, RemoteError> {
     let home = store.root().join("git").join(Digest::of(source.remote.as_bytes()).hex());
+    let _lock = store.lock_folder(&home)?;
     fs::create_dir_all(home.join("trees")).map_err(RemoteError::io("create", &home))?;
-    let lock_path = home.join("lock");
-    let lock = File::create(&lock_path).map_err(RemoteError::io("create", &lock_path))?;
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
-        .map_err(|error| RemoteError::io("lock", &lock_path)(error.into()))?;
     let bundle = bundle(&home, certificates)?;
     let git = Git { source, home: &home, repository: home.join("repo.git"), bundle };
     git.init()?;

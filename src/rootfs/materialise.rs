@@ -26,16 +26,10 @@ const MAX_TAR: u64 = 80 << 30;
 /// The index of the tar with this key, if the store has both.
 pub fn load(store: &Store, key: &Digest) -> Result<Option<Arc<TarIndex>>, RootfsError> {
     let tar: Arc<Path> = store.tar_path(key).into();
-    let record = store.record_path(Bucket::Indices, key);
-    let bytes = match fs::read(&record) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(RootfsError::io("read", record)(error)),
-    };
+    let Some(bytes) = store.record_bytes(Bucket::Indices, key)? else { return Ok(None) };
     let Some((size, index)) = index_format::decode(&bytes, &tar) else { return Ok(None) };
     // A tar of another size is what a power failure left.
-    let whole = fs::metadata(&tar).is_ok_and(|stat| stat.len() == size);
-    Ok(whole.then(|| Arc::new(index)))
+    Ok(store.has_tar(key, size).then(|| Arc::new(index)))
 }
 
 /// Whether the store has the tar with this key in full, and its index: what [`load`] would read.

@@ -58,4 +58,5 @@ pub use fault::Fault;
 pub use mode::Mode;
 pub use probe::Examined;
 pub use root::HOSTNAME;
+pub use tree::remove as remove_tree;
 pub use worker::work;

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use toml::{
@@ -13,7 +14,7 @@ use toml::{
 
 use super::{
     build::CompressionKind,
-    closest,
+    closest, eviction,
     registry::{check_host, check_mirror},
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     registry::Proxy,
     settings::SettingsError,
     source::{Diagnostic, SourceFile},
+    store::Cap,
 };
 
 /// The configuration file: TOML, at `$XDG_CONFIG_HOME/imgbuild/imgbuild.toml`, else
@@ -36,6 +38,11 @@ use crate::{
 /// [build]
 /// jobs = 4
 /// compression = "zstd"
+///
+/// [cache]
+/// max-size = "20GB"
+/// max-age = "30d"
+/// gc = true
 ///
 /// [registry."docker.io"]
 /// mirrors = ["mirror.example.com:5000"]
@@ -59,6 +66,8 @@ pub struct ConfigFile {
     pub proxy: Option<Proxy>,
     /// `[build]`: defaults of `imgbuild build`.
     pub build: BuildConfig,
+    /// `[cache]`: how much cache is kept.
+    pub cache: CacheConfig,
     /// `[registry."HOST[:PORT]"]`: one table for each registry, named as in image references (`docker.io` for Docker
     /// Hub).
     pub registries: BTreeMap<String, RegistryConfig>,
@@ -73,6 +82,18 @@ pub struct BuildConfig {
     pub compression: Option<CompressionKind>,
     /// `emulators`: a list of what runs programs of other platforms, each as `--emulator` takes it. Default: none.
     pub emulators: Vec<String>,
+}
+
+/// `[cache]`: how much cache is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// `max-size`: the most bytes of the local store, as in `"20GB"`, `"512MiB"` or `"15%"` of the disk. Default:
+    /// [`Cap::Share`].
+    pub max_size: Option<Cap>,
+    /// `max-age`: how long what is not used is kept, as in `"30d"`. Default: any time.
+    pub max_age: Option<Duration>,
+    /// `gc`: whether builds see to that. Default: `true`.
+    pub gc: Option<bool>,
 }
 
 /// `[registry."HOST[:PORT]"]`: how one registry is reached.
@@ -136,6 +157,7 @@ impl ConfigFile {
                     no_proxy = Some(hosts.ok_or_else(wrong)?.to_owned());
                 }
                 "build" => config.build = reader.build(key, value)?,
+                "cache" => config.cache = reader.cache(key, value)?,
                 "registry" => {
                     for (host, value) in reader.table(key, value)? {
                         check_host("registry", host.get_ref())
@@ -144,9 +166,8 @@ impl ConfigFile {
                     }
                 }
                 _ => {
-                    return Err(
-                        reader.unknown(key, &["home", "ca", "proxy", "no-proxy", "build", "registry"])
-                    );
+                    let known = ["home", "ca", "proxy", "no-proxy", "build", "cache", "registry"];
+                    return Err(reader.unknown(key, &known));
                 }
             }
         }
@@ -195,6 +216,30 @@ impl Reader<'_> {
                     }
                 }
                 _ => return Err(self.unknown(key, &["jobs", "compression", "emulators"])),
+            }
+        }
+        Ok(config)
+    }
+
+    fn cache(&self, key: &Key<'_>, value: &Value<'_>) -> Result<CacheConfig, Diagnostic> {
+        let mut config = CacheConfig::default();
+        for (key, value) in self.table(key, value)? {
+            let text = value.get_ref().as_str().unwrap_or_default();
+            match key.get_ref().as_ref() {
+                "max-size" => {
+                    let size = eviction::size(text);
+                    config.max_size =
+                        Some(size.ok_or_else(|| self.wrong(value, eviction::SIZE, "max-size"))?);
+                }
+                "max-age" => {
+                    let age = eviction::age(text);
+                    config.max_age = Some(age.ok_or_else(|| self.wrong(value, eviction::AGE, "max-age"))?);
+                }
+                "gc" => {
+                    let on = value.get_ref().as_bool();
+                    config.gc = Some(on.ok_or_else(|| self.wrong(value, "true or false", "gc"))?);
+                }
+                _ => return Err(self.unknown(key, &["max-size", "max-age", "gc"])),
             }
         }
         Ok(config)

@@ -15,6 +15,12 @@ pub const IMGBUILD_CONFIG: &str = "IMGBUILD_CONFIG";
 pub const IMGBUILD_PROGRESS: &str = "IMGBUILD_PROGRESS";
 /// What runs programs of other platforms, as `--emulator`; several: with commas between them. Since 0.1.
 pub const IMGBUILD_EMULATOR: &str = "IMGBUILD_EMULATOR";
+/// The most bytes of the local store, as `--max-size` of `imgbuild cache gc`. Since 0.1.
+pub const IMGBUILD_CACHE_MAX_SIZE: &str = "IMGBUILD_CACHE_MAX_SIZE";
+/// How long cache that is not used is kept, as `--max-age` of `imgbuild cache gc`. Since 0.1.
+pub const IMGBUILD_CACHE_MAX_AGE: &str = "IMGBUILD_CACHE_MAX_AGE";
+/// `off`: builds do not look at the size of the store. Since 0.1.
+pub const IMGBUILD_CACHE_GC: &str = "IMGBUILD_CACHE_GC";
 /// Seconds since 1970 that all times in an image are set to (<https://reproducible-builds.org/specs/source-date-epoch/>).
 /// Since 0.1.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";

@@ -123,10 +123,11 @@ fn of_file(engine: &Engine, path: &Path, digest: Digest, what: &str) -> Result<F
     if !rootfs::is_tar(open()?) {
         let context = contexts.join("empty");
         fs::create_dir_all(&context).map_err(StoreError::io("create", &context))?;
+        store.use_folder(&context);
         return Ok(FetchedContext::File { path: path.to_owned(), context });
     }
     let folder = contexts.join(digest.hex());
-    if folder.exists() {
+    if store.use_folder(&folder) {
         return Ok(directory(folder));
     }
     let mut archive = open()?;
@@ -142,7 +143,7 @@ fn of_file(engine: &Engine, path: &Path, digest: Digest, what: &str) -> Result<F
     check_ignore(&work)?;
     let failed = |action| StoreError::io(action, folder.clone());
     fs::create_dir_all(&contexts).map_err(failed("create"))?;
-    match fs::rename(&work, &folder) {
+    match store.keep_folder(&work, &folder) {
         // Another build has made the same.
         Err(_) if folder.exists() => _ = fs::remove_dir_all(&work),
         renamed => renamed.map_err(failed("rename a context to"))?,

@@ -26,7 +26,7 @@ mod tests;
 pub use build::build;
 pub use command::{
     Allowed, CommandOptions, EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, FailedCommand,
-    Journal, JournalStep, Runs, Secret, how, journals, log_lines,
+    Journal, JournalStep, Runs, Secret, how, journals, log_lines, remove_folders,
 };
 pub use created::{FILE_TIME, created, rfc3339};
 pub use engine::{Engine, Options, Ready};

@@ -18,24 +18,30 @@ impl Store {
     /// Whether the blob is here in full. A file of another size is not it; writing the blob replaces the file. (It is
     /// never removed here: the size may be somebody's lie.)
     pub fn has_blob(&self, descriptor: &Descriptor) -> bool {
-        fs::metadata(self.blob_path(&descriptor.digest)).is_ok_and(|stat| stat.len() == descriptor.size)
+        self.blob_size(&descriptor.digest) == Some(descriptor.size)
+    }
+
+    /// The size of a blob, if it is here.
+    pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
+        self.use_file(&self.blob_path(digest)).map(|stat| stat.len())
     }
 
     /// Opens a blob for reading.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = self.blob_path(digest);
-        File::open(&path).map_err(StoreError::io("open", path))
+        // What is open can be read whatever becomes of its name.
+        let blob = File::open(&path).map_err(StoreError::io("open", &path))?;
+        if let Ok(stat) = blob.metadata() {
+            self.mark(&path, &stat);
+        }
+        Ok(blob)
     }
 
     /// Reads a small blob (a manifest, a config) whole and verifies it. `None`: it is not here, or was damaged and is
     /// now removed.
     pub fn read_blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.blob_path(digest);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io("read", path)(error)),
-        };
+        let Some(bytes) = self.read_used(&path)? else { return Ok(None) };
         let mut hasher = digest.hasher();
         hasher.update(&bytes);
         if hasher.finish() != *digest {
@@ -86,7 +92,7 @@ impl Store {
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         let path = self.blob_path(&digest);
-        if fs::metadata(&path).is_ok_and(|stat| stat.len() == bytes.len() as u64)
+        if self.blob_size(&digest) == Some(bytes.len() as u64)
             && fs::read(&path).is_ok_and(|there| there == bytes)
         {
             return Ok(digest);

@@ -44,27 +44,28 @@ impl Store {
         self.hold_trees_of(&BOOT)
     }
 
+    /// Makes a directory of the store and keeps it, marked as used, for this process alone as long as the file lives. It
+    /// waits for others.
+    pub fn lock_folder(&self, folder: &Path) -> Result<File, StoreError> {
+        let lock = locked(folder, File::lock)?;
+        self.use_file(&folder.join("lock"));
+        Ok(lock)
+    }
+
     fn trees_of(&self, boot: &str) -> PathBuf {
         self.root().join("trees").join(boot)
     }
 
     pub(super) fn hold_trees_of(&self, boot: &str) -> Result<TreesHeld, StoreError> {
         let own = self.trees_of(boot);
-        let held = loop {
-            fs::create_dir_all(&own).map_err(StoreError::io("create", &own))?;
-            let path = own.join("lock");
-            let lock = match session::lock_file(&path) {
-                Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            lock.lock_shared().map_err(StoreError::io("lock", &path))?;
-            // Another machine may have set the directory aside in between.
-            if is_at(&lock, &path).map_err(StoreError::io("examine", &path))? {
-                break TreesHeld { _lock: lock };
-            }
-        };
+        let held = TreesHeld { _lock: locked(&own, File::lock_shared)? };
         self.set_aside_trees_but(&own)?;
         Ok(held)
+    }
+
+    /// Sets aside the trees that were made before the machine was started last, and that nobody holds.
+    pub(super) fn set_aside_other_trees(&self) -> Result<(), StoreError> {
+        self.set_aside_trees_but(&self.trees())
     }
 
     fn set_aside_trees_but(&self, own: &Path) -> Result<(), StoreError> {
@@ -95,6 +96,23 @@ impl Store {
                 Err(StoreError::io("rename a directory to", target)(error))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a directory and locks the file `lock` in it.
+fn locked(folder: &Path, lock: impl Fn(&File) -> io::Result<()>) -> Result<File, StoreError> {
+    loop {
+        fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
+        let path = folder.join("lock");
+        let file = match session::lock_file(&path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        lock(&file).map_err(StoreError::io("lock", &path))?;
+        // Another process may have set the directory aside in between.
+        if is_at(&file, &path).map_err(StoreError::io("examine", &path))? {
+            return Ok(file);
         }
     }
 }

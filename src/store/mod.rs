@@ -9,7 +9,9 @@
 //!     tars/<hex>.tar                a layer or an archive, uncompressed, named by the digest of its key
 //!     stat/<hex>                    a context's stat cache, named by the digest of the context's path
 //!     trees/, mounts/, logs/        layers unpacked, directories of cache mounts, output of steps: for the owner alone
+//!     contexts/, git/               build contexts from elsewhere
 //!     tmp/<session>/                files being written; a session's folder is locked while its process lives
+//!     gate                          locked while something is marked as used, or evicted
 //! ```
 //!
 //! Crash-only: a file is written under `tmp/`, then renamed, so that nothing half-written has its final name. What can
@@ -17,28 +19,41 @@
 //! hashes everything. Trees, in which nothing can be checked, are made anew after the machine was started again: they lie
 //! in `trees/<boot>/`, whose lock is held while they are in use.
 //!
+//! What was used least recently is evicted, also while others build: every use leaves a mark (see `mark.rs`), and nothing
+//! goes that was used since the oldest process began that still lives.
+//!
 //! This room does not know what blobs mean.
 
 mod blob;
 mod boot;
+mod disk;
+mod evict;
+#[cfg(test)]
+mod evict_tests;
+mod mark;
 mod name;
 mod record;
 mod session;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 pub use blob::{BlobWriter, CopyError};
 pub use boot::TreesHeld;
+pub use disk::{Cap, Disk};
+pub use evict::{Evicted, Evictor, Limits, Reason};
 pub use name::NamedImage;
 pub use record::Bucket;
 pub use session::Temporary;
+pub use usage::{Pinned, StoreEntry, StoreKind, Usage};
 
 use crate::{
     error::{Explain, Kind},
@@ -55,6 +70,8 @@ pub struct Store {
 struct Inner {
     root: PathBuf,
     session: session::Session,
+    /// Opened once: see `mark.rs`.
+    gate: Mutex<File>,
 }
 
 /// What went wrong in the store.
@@ -118,7 +135,11 @@ impl Explain for StoreError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                vec!["free some space, or set IMGBUILD_HOME to a directory on a larger disk".into()]
+                vec![
+                    "free some space: `imgbuild cache gc --max-size 5GB` removes what was used least recently"
+                        .into(),
+                    "or set IMGBUILD_HOME to a directory on a larger disk".into(),
+                ]
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 vec!["set IMGBUILD_HOME to a directory that you may write to".into()]
@@ -148,7 +169,8 @@ impl Store {
             made.map_err(StoreError::io("create", &path))?;
         }
         let session = session::Session::begin(&root.join("tmp"))?;
-        Ok(Self { inner: Arc::new(Inner { root, session }) })
+        let gate = Mutex::new(session::lock_file(&root.join(mark::GATE))?);
+        Ok(Self { inner: Arc::new(Inner { root, session, gate }) })
     }
 
     /// The store's versioned root directory.
@@ -178,6 +200,11 @@ impl Store {
     /// [`Temporary::keep`].
     pub fn tar_path(&self, key: &Digest) -> PathBuf {
         self.root().join("tars").join(format!("{}.tar", key.hex()))
+    }
+
+    /// Whether the tar of this key is here, with all its bytes.
+    pub fn has_tar(&self, key: &Digest, size: u64) -> bool {
+        self.use_file(&self.tar_path(key)).is_some_and(|stat| stat.len() == size)
     }
 
     /// Where the stat cache of the context at `path` (absolute, canonical) is or would be.

@@ -1,6 +1,6 @@
 //! Records: what a computation gave, by the digest of its key.
 
-use std::{fs, io, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -50,17 +50,22 @@ impl Bucket {
 impl Store {
     /// Where a record is or would be, for formats that are not JSON.
     pub fn record_path(&self, bucket: Bucket, key: &Digest) -> PathBuf {
-        self.root().join("records").join(bucket.folder()).join(key.hex())
+        self.bucket_path(bucket).join(key.hex())
+    }
+
+    pub(super) fn bucket_path(&self, bucket: Bucket) -> PathBuf {
+        self.root().join("records").join(bucket.folder())
+    }
+
+    /// The bytes of a record, for formats that are not JSON.
+    pub fn record_bytes(&self, bucket: Bucket, key: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_used(&self.record_path(bucket, key))
     }
 
     /// Reads a record. A damaged one counts as absent: everything in records can be computed again.
     pub fn record<T: DeserializeOwned>(&self, bucket: Bucket, key: &Digest) -> Result<Option<T>, StoreError> {
-        let path = self.record_path(bucket, key);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io("read", path)(error)),
-        }
+        let bytes = self.record_bytes(bucket, key)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Writes a record, in place of an older one.

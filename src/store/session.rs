@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
 };
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
@@ -22,6 +23,8 @@ pub(super) const ASIDE: &str = "aside-";
 pub(super) struct Session {
     folder: PathBuf,
     _lock: File,
+    /// The modification time of the lock file, on the store's clock as that of everything that is made from now on.
+    began: SystemTime,
     next: AtomicU64,
 }
 
@@ -36,17 +39,16 @@ impl Session {
             sweep(tmp);
         }
         gate.unlock().and_then(|()| gate.lock_shared()).map_err(StoreError::io("lock", &gate_path))?;
-        let folder = tempfile::Builder::new()
-            .prefix("s")
-            // Trees of steps lie there for a while.
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(tmp)
-            .map_err(StoreError::io("create a folder in", tmp))?
-            .keep();
-        let lock_path = folder.join("lock");
-        let lock = lock_file(&lock_path)?;
-        lock.lock().map_err(StoreError::io("lock", &lock_path))?;
-        Ok(Self { folder, _lock: lock, next: AtomicU64::new(0) })
+        // Trees of steps lie there for a while.
+        let (folder, lock) = locked_folder(tmp, "s")?;
+        let began = lock.metadata().and_then(|stat| stat.modified());
+        let began = began.map_err(StoreError::io("look at", &folder))?;
+        Ok(Self { folder, _lock: lock, began, next: AtomicU64::new(0) })
+    }
+
+    /// When this process began to use the store.
+    pub(super) fn began(&self) -> SystemTime {
+        self.began
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -115,9 +117,47 @@ pub(super) fn left_behind(tmp: &Path) -> Vec<PathBuf> {
 }
 
 fn dead(tmp: &Path) -> Vec<PathBuf> {
-    let alive = |folder: &PathBuf| File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
-    let folders = fs::read_dir(tmp).into_iter().flatten().flatten().map(|entry| entry.path());
-    folders.filter(|path| path.is_dir() && !alive(path)).collect()
+    folders(tmp).filter(|path| !is_alive(path)).collect()
+}
+
+fn folders(tmp: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(tmp).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+}
+
+fn is_alive(folder: &Path) -> bool {
+    File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err())
+}
+
+/// When the sessions began that live, this one among them. It waits for those that are just beginning.
+pub(super) fn alive(tmp: &Path) -> Result<Vec<SystemTime>, StoreError> {
+    let gate_path = tmp.join("gate");
+    let gate = lock_file(&gate_path)?;
+    gate.lock().map_err(StoreError::io("lock", &gate_path))?;
+    let began = |folder: PathBuf| fs::metadata(folder.join("lock")).and_then(|stat| stat.modified()).ok();
+    Ok(folders(tmp).filter(|folder| is_alive(folder)).filter_map(began).collect())
+}
+
+/// A directory for what is set aside, and the lock that keeps it from being taken for left behind.
+pub(super) fn aside(tmp: &Path) -> Result<(PathBuf, File), StoreError> {
+    let gate_path = tmp.join("gate");
+    let gate = lock_file(&gate_path)?;
+    gate.lock_shared().map_err(StoreError::io("lock", &gate_path))?;
+    locked_folder(tmp, ASIDE)
+}
+
+/// A directory that is locked. Made while the gate is held.
+fn locked_folder(tmp: &Path, prefix: &str) -> Result<(PathBuf, File), StoreError> {
+    let folder = tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(tmp)
+        .map_err(StoreError::io("create a folder in", tmp))?
+        .keep();
+    let lock_path = folder.join("lock");
+    let lock = lock_file(&lock_path)?;
+    lock.lock().map_err(StoreError::io("lock", &lock_path))?;
+    Ok((folder, lock))
 }
 
 /// A file that nobody else sees yet.

@@ -15,5 +15,6 @@ mod registry;
 mod reproducible;
 mod sample;
 mod sandbox;
+mod shared_cache;
 mod support;
 mod tools;

@@ -32,7 +32,7 @@ pub(super) fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Owne
     rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve)
 }
 
-/// Removes what is at `path`, a tree or a file, if anything is. No symbolic link in it is followed, and nothing
+/// Removes what is at `path`, a tree or a file, if anything is; another process may be doing the same. No symbolic link in it is followed, and nothing
 /// that is mounted in it is touched: that is an error.
 pub fn remove(path: &Path) -> Result<(), TreeError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -60,7 +60,7 @@ pub(super) fn remove_at(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let top = open_to_empty(parent, name)?;
+    let Some(top) = open_to_empty(parent, name)? else { return Ok(()) };
     let mut emptier = Emptier { top, moved: 0 };
     // What was moved to the top is emptied in the next round.
     loop {
@@ -71,7 +71,10 @@ pub(super) fn remove_at(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
             break;
         }
     }
-    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 struct Emptier {
@@ -103,11 +106,12 @@ impl Emptier {
         if depth >= DEPTH {
             match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
                 Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-                other => return Ok(other?),
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
             return self.move_up(parent, name);
         }
-        let directory = open_to_empty(parent, name)?;
+        let Some(directory) = open_to_empty(parent, name)? else { return Ok(()) };
         self.empty(directory.as_fd(), depth + 1)?;
         match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -122,21 +126,24 @@ impl Emptier {
             let flags = rustix::fs::RenameFlags::NOREPLACE;
             match rustix::fs::renameat_with(parent, name, &self.top, unused, flags) {
                 Err(Errno::EXIST) => {}
-                other => return Ok(other?),
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
-/// Opens a directory whose entries are to go. Overlayfs leaves some of mode 000, which not everybody may read.
-fn open_to_empty(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+/// Opens a directory whose entries are to go; `None`: it is gone. Overlayfs leaves some of mode 000, which not everybody
+/// may read.
+fn open_to_empty(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<OwnedFd>> {
     match open_directory(parent, name) {
+        Err(Errno::NOENT) => Ok(None),
         Err(Errno::ACCESS) => {
             // The open has seen a directory there, no link, and nobody else writes to the tree.
             rustix::fs::chmodat(parent, name, Mode::from_raw_mode(0o700), AtFlags::empty())?;
-            Ok(open_directory(parent, name)?)
+            Ok(Some(open_directory(parent, name)?))
         }
         Err(Errno::XDEV) => Err(io::Error::other("something is mounted in it")),
-        other => Ok(other?),
+        other => Ok(Some(other?)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -57,7 +57,7 @@ pub(super) async fn hold(
             Some((known, path, lock)) if *known == name => (path.clone(), Arc::clone(lock)),
             _ => locked(run, machine, &name, cache).await?,
         };
-        if !path.is_dir() {
+        if !run.engine.store.use_folder(&path) {
             unpacked(run, machine, &path, beginning(run, cache, from).await?, &[]).await?;
         }
         held[at] = Some(Held { path: path.join(DATA), lock: Arc::clone(&lock) });
@@ -87,13 +87,22 @@ async fn locked(
 ) -> Result<(PathBuf, Arc<File>), StepError> {
     let folder = run.engine.store.root().join("mounts").join(machine.flavour());
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
-    if let Some((path, lock)) = free(&folder, name, cache.sharing)? {
-        return Ok((path, Arc::new(lock)));
-    }
     let shown = cache.id.as_ref().unwrap_or(&cache.target);
+    if let Some((path, lock)) = free(&folder, name, cache.sharing)? {
+        return Ok((path, Arc::new(named(lock, shown))));
+    }
     run.engine.sink.warn(format!("waiting for the cache {shown}, which another step uses"));
     let lock = turn(lock_of(&folder, name)).await?;
-    Ok((folder.join(name), Arc::new(lock)))
+    Ok((folder.join(name), Arc::new(named(lock, shown))))
+}
+
+/// A lock that tells the cache's name, for whoever looks at what the store holds. Where it cannot be written, nothing is
+/// lost.
+fn named(mut lock: File, shown: &str) -> File {
+    if lock.metadata().is_ok_and(|stat| stat.len() == 0) {
+        let _ = lock.write_all(shown.as_bytes());
+    }
+    lock
 }
 
 /// Waits for the turn to lock a file: the kernel knows all who wait, other builds' too, and wakes them.

@@ -307,7 +307,7 @@ impl New<'_> {
         let run = self.run;
         let upper = &ready.execution.root.upper;
         let path = folder(run, machine).join(Made::key_of_tar(&record.diff_id).hex());
-        settle(machine, upper, &path).await?;
+        settle(run, machine, upper, &path).await?;
         let (shared, changes) = (Arc::clone(run), ready.execution.changes.clone());
         let (id, key) = (self.id, *self.key);
         blocking(move || {

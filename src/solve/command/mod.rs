@@ -33,12 +33,14 @@ mod output;
 mod record;
 mod ssh;
 mod start;
+mod sweep;
 mod trees;
 
 pub use emulator::{EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, Runs, how};
 pub use failed::FailedCommand;
 pub use journal::{Journal, JournalStep, journals, log_lines};
 pub use options::{Allowed, CommandOptions, Secret};
+pub use sweep::remove_folders;
 
 pub(super) use carry_out::{Carried, Commands, carry_out};
 pub(super) use check::check;

@@ -30,7 +30,7 @@ use crate::{
     layer::Entry,
     oci::Digest,
     rootfs,
-    store::StoreError,
+    store::{Store, StoreError},
 };
 
 /// A layer of a tree, and where it is unpacked or will be.
@@ -49,8 +49,8 @@ pub(super) async fn trees(
     machine: &dyn Machine,
     tree: &Tree,
 ) -> Result<Vec<PathBuf>, StepError> {
-    let wanted = wanted(run, machine, tree)?;
-    let missing: Vec<&Wanted> = wanted.iter().filter(|one| one.found().is_none()).collect();
+    let (wanted, store) = (wanted(run, machine, tree)?, &run.engine.store);
+    let missing: Vec<&Wanted> = wanted.iter().filter(|one| one.found(store).is_none()).collect();
     if !missing.is_empty() {
         let task = missing.iter().any(|one| one.of_base).then_some(tree.base).flatten();
         let task = task.and_then(|id| tell(run, id));
@@ -60,7 +60,7 @@ pub(super) async fn trees(
         let prepared = stream::iter(prepared).buffered(2 * UNPACKING).try_collect::<Vec<_>>().await?;
         // These look at those below.
         for (one, entries) in prepared.into_iter().flatten() {
-            let lower: Vec<_> = wanted[..one.number].iter().filter_map(Wanted::found).collect();
+            let lower: Vec<_> = wanted[..one.number].iter().filter_map(|one| one.found(store)).collect();
             unpacked(run, machine, &one.chained, entries, &distinct(lower)).await?;
         }
         if let Some(task) = task {
@@ -68,7 +68,7 @@ pub(super) async fn trees(
         }
     }
     // Whatever is missing now was removed meanwhile: a root without it would be another one.
-    let found: Option<Vec<PathBuf>> = wanted.iter().map(Wanted::found).collect();
+    let found: Option<Vec<PathBuf>> = wanted.iter().map(|one| one.found(store)).collect();
     Ok(distinct(found.ok_or(StepError::TreeVanished)?))
 }
 
@@ -117,8 +117,8 @@ fn wanted(run: &Run, machine: &dyn Machine, tree: &Tree) -> Result<Vec<Wanted>, 
 }
 
 impl Wanted {
-    fn found(&self) -> Option<PathBuf> {
-        [&self.plain, &self.chained].into_iter().find(|path| path.is_dir()).cloned()
+    fn found(&self, store: &Store) -> Option<PathBuf> {
+        [&self.plain, &self.chained].into_iter().find(|path| store.use_folder(path)).cloned()
     }
 }
 
@@ -158,25 +158,30 @@ pub(super) async fn unpacked(
 ) -> Result<(), StepError> {
     let cell: Arc<OnceCell<()>> = Arc::clone(lock(&run.commands.trees).entry(path.to_owned()).or_default());
     let unpack = async || {
-        if path.is_dir() {
+        if run.engine.store.use_folder(path) {
             return Ok(());
         }
         let _permit = run.commands.unpacking.acquire().await;
         let temporary = run.engine.store.temporary_path();
         let warnings = machine.unpack(entries, &temporary, lower).await.map_err(StepError::Other)?;
         warnings.into_iter().for_each(|warning| run.engine.sink.warn(warning));
-        settle(machine, &temporary, path).await
+        settle(run, machine, &temporary, path).await
     };
     cell.get_or_try_init(unpack).await?;
     Ok(())
 }
 
 /// Gives a finished tree its final name; where another process was faster, this one goes.
-pub(super) async fn settle(machine: &dyn Machine, temporary: &Path, path: &Path) -> Result<(), StepError> {
+pub(super) async fn settle(
+    run: &Run,
+    machine: &dyn Machine,
+    temporary: &Path,
+    path: &Path,
+) -> Result<(), StepError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
     }
-    match fs::rename(temporary, path) {
+    match run.engine.store.keep_folder(temporary, path) {
         Ok(()) => Ok(()),
         Err(error)
             if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
