@@ -271,6 +271,7 @@ fn options(
         pull: settings.cache.pull,
         no_cache: settings.cache.no_cache,
         no_cache_stages: settings.cache.no_cache_filter.clone(),
+        fail_on_miss: settings.cache.fail_on_miss.clone(),
     }
 }
 

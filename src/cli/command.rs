@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, check, convert, doctor, images, inspect, logs, schema, validate};
+use super::{ExitStatus, build, check, convert, doctor, images, inspect, logs, schema, validate, why};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -32,6 +32,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Why(why::WhyArgs),
     Logs(logs::LogsArgs),
     Schema(schema::SchemaArgs),
     Doctor(doctor::DoctorArgs),
@@ -48,6 +49,7 @@ impl Cli {
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,
+            Command::Why(args) => why::run(args, global).await,
             Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
             Command::Doctor(args) => doctor::run(args, global, environment).await,

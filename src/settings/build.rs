@@ -160,6 +160,8 @@ pub struct CacheSettings {
     pub no_cache_filter: BTreeSet<String>,
     /// Asking what a tag means.
     pub pull: bool,
+    /// The steps that the build fails for if they are not in the cache.
+    pub fail_on_miss: Vec<String>,
 }
 
 impl BuildSettings {
@@ -210,6 +212,7 @@ impl BuildSettings {
                 no_cache: flags.work.no_cache,
                 no_cache_filter: flags.work.no_cache_filter.iter().cloned().collect(),
                 pull: flags.work.pull,
+                fail_on_miss: flags.work.fail_on_miss.clone(),
             },
             compression,
             jobs,

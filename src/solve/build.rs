@@ -10,6 +10,7 @@ use super::{
     bases::Bases,
     created::rfc3339,
     fetch_context,
+    journal::Journal,
     run::{Run, used_contexts},
 };
 use crate::{
@@ -51,8 +52,10 @@ pub async fn build(
     // Images that are only copied from are known now.
     let bases = bases.all(&graph.bases).await?;
 
+    let declared = frontend.defaults(&options.args)?.args;
+    let journal = Journal::new(&engine.store, &graph, &bases, options, declared)?;
     let options = &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() };
-    let run = Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options, ready)?;
+    let run = Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options, journal, ready)?;
     let layers = run.finish().await?;
     put_together(engine, options, &graph, &bases, &layers)
 }

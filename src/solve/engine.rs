@@ -63,6 +63,8 @@ pub struct Options {
     pub no_cache: bool,
     /// The stages whose steps are carried out although the cache has their layers.
     pub no_cache_stages: BTreeSet<String>,
+    /// The steps that the build fails for if they are not in the cache, each as `imgbuild why` takes it.
+    pub fail_on_miss: Vec<String>,
 }
 
 impl Options {

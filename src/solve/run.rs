@@ -14,6 +14,7 @@ use super::{
     Engine, FILE_TIME, Options, Ready, StepError,
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
+    journal::Journal,
     key::{KeyBuilder, layer_key},
     step,
 };
@@ -44,6 +45,8 @@ pub(super) struct Run {
     pub(super) placed: step::PlacedLayers,
     /// The bases' layers on their way.
     pub(super) base_layers: BaseLayers,
+    /// What `imgbuild why` will tell.
+    pub(super) journal: Journal,
     /// What the commands share.
     pub(super) commands: Commands,
     /// Hears of what can be sent already.
@@ -127,6 +130,7 @@ impl Run {
         graph: Arc<Graph>,
         bases: Vec<Arc<Base>>,
         options: &Options,
+        mut journal: Journal,
         ready: Ready,
     ) -> Result<Arc<Self>, Failure> {
         command::check(&graph, &options.commands)?;
@@ -138,6 +142,7 @@ impl Run {
             }
         }
         let contexts = open_contexts(&engine, &graph, options)?;
+        journal.opened(&contexts);
         let made = graph.nodes.iter().map(|_| SetOnce::new()).collect();
         let limits = Limits::new(engine.pool.threads());
         Ok(Arc::new(Self {
@@ -149,6 +154,7 @@ impl Run {
             source_date_epoch: options.source_date_epoch,
             placed: step::PlacedLayers::default(),
             base_layers: BaseLayers::new(),
+            journal,
             commands: Commands::new(&options.commands),
             ready,
             compression: options.compression,
@@ -179,6 +185,7 @@ impl Run {
         // On an error, those that are left are cancelled, and have ended before it is told.
         tasks.shutdown().await;
         self.base_layers.end().await;
+        self.journal.keep(layers.is_ok(), |id| self.known(id), &self.engine.sink);
         self.commands.finish(&self);
         layers
     }
@@ -192,6 +199,12 @@ impl Run {
         self.made[id.0].get()
     }
 
+    /// What is known of a node's result without looking for it: its content key, and its entries.
+    fn known(&self, id: NodeId) -> Option<(Digest, Option<&[Entry]>)> {
+        let made = self.made(id)?;
+        Some((*made.content.get()?, Some(&made.entries)))
+    }
+
     async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Option<Layer>), Failure> {
         let node = self.node_of(id);
         for needed in needed(node) {
@@ -201,17 +214,20 @@ impl Run {
             StepKind::Run(command) => command::carry_out(self, id, command).await,
             _ => self.files(id).await,
         };
+        let carried = carried.inspect_err(|_| self.journal.failed(id));
         let Carried { made, outcome: first, task } = carried.map_err(|error| error.at(node))?;
         let made = Arc::new(made);
         // Set once: each node has one task.
         let _ = self.made[id.0].set(Arc::clone(&made));
         let (outcome, layer) = if node.shipped {
-            let (outcome, layer) = self.layer(id, made, &task).await?;
+            let layer = self.layer(id, made, &task).await.inspect_err(|_| self.journal.failed(id));
+            let (outcome, layer) = layer?;
             let ran = first == Outcome::Done && matches!(node.kind, StepKind::Run(_));
             (if ran { first } else { outcome }, Some(layer))
         } else {
             (first, None)
         };
+        self.journal.ended(id, outcome, &task, layer.as_ref().map(|layer| layer.descriptor.size));
         let size = layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size));
         if let Some(task) = Arc::into_inner(task) {
             task.finish(outcome, size);
@@ -294,6 +310,11 @@ impl Run {
 
     fn write(&self, id: NodeId, made: &Made, key: &Digest, task: &Running) -> Result<Layer, StepError> {
         let store = &self.engine.store;
+        if !matches!(self.node_of(id).kind, StepKind::Run(_)) {
+            let known = Some((&made.entries[..], made.content_key()?));
+            let reason = self.journal.missed(id, known, self.avoids_cache(id))?;
+            reason.into_iter().for_each(|reason| task.missed(reason));
+        }
         let lineage = self.lineage(id);
         let previous =
             if self.avoids_cache(id) { None } else { store.record::<Digest>(Bucket::Lineage, &lineage)? };

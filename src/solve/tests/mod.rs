@@ -122,6 +122,7 @@ impl Bench {
             pull: false,
             no_cache: false,
             no_cache_stages: BTreeSet::new(),
+            fail_on_miss: Vec::new(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let built = runtime.block_on(build(&self.engine, &Ready(recipe), &options, Arc::new(|_, _| {})))?;

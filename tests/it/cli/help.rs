@@ -13,7 +13,7 @@ fn help_fits_a_screen() {
 #[test]
 fn help_of_every_command() {
     let context = TestContext::new();
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 11] = [
         &["--help"],
         &["build", "-h"],
         &["check", "-h"],
@@ -21,6 +21,7 @@ fn help_of_every_command() {
         &["inspect", "-h"],
         &["validate", "-h"],
         &["images", "-h"],
+        &["why", "-h"],
         &["logs", "-h"],
         &["schema", "-h"],
         &["doctor", "-h"],
