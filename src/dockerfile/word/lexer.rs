@@ -7,6 +7,10 @@ use super::{Expanded, Variables, WordError, pattern::Pattern};
 /// Deeper than this, `${a:-${b:-…}}` is not followed: the limit bounds the stack.
 const DEEPEST: usize = 64;
 
+/// The most bytes that variables may put into one word, what is nested counted at each level. Linux takes no
+/// environment variable of more than 128 KiB; without a limit a few short lines make a text of any size.
+const LONGEST: usize = 4 << 20;
+
 /// What is done with quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quotes {
@@ -26,6 +30,8 @@ pub(super) struct Lexer<'a> {
     used: BTreeSet<String>,
     unset: BTreeSet<String>,
     depth: usize,
+    /// How many bytes variables may still put in.
+    room: usize,
 }
 
 /// What was read so far, as one text and as words.
@@ -70,7 +76,7 @@ impl Output {
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str, variables: &'a dyn Variables, escape: char, quotes: Quotes) -> Self {
         let (used, unset) = (BTreeSet::new(), BTreeSet::new());
-        Self { text, position: 0, escape, quotes, variables, used, unset, depth: 0 }
+        Self { text, position: 0, escape, quotes, variables, used, unset, depth: 0, room: LONGEST }
     }
 
     /// Reads it all.
@@ -191,11 +197,11 @@ impl<'a> Lexer<'a> {
         self.next();
         if !self.skip('{') {
             let name = self.name();
-            return Ok(if name.is_empty() {
-                "$".to_owned()
-            } else {
-                self.value(&name, false).unwrap_or_default()
-            });
+            if name.is_empty() {
+                return Ok("$".to_owned());
+            }
+            let value = self.value(&name, false).unwrap_or_default();
+            return self.bounded(start, value);
         }
         if self.depth == DEEPEST {
             return Err(self.error(start, format!("variables are nested more than {DEEPEST} deep")));
@@ -203,7 +209,17 @@ impl<'a> Lexer<'a> {
         self.depth += 1;
         let value = self.braces(start);
         self.depth -= 1;
-        value
+        self.bounded(start, value?)
+    }
+
+    /// What a variable puts in, if there is room for it.
+    fn bounded(&mut self, start: usize, value: String) -> Result<String, WordError> {
+        self.room = self.room.checked_sub(value.len()).ok_or_else(|| self.too_long(start))?;
+        Ok(value)
+    }
+
+    fn too_long(&self, start: usize) -> WordError {
+        self.error(start, format!("variables make this longer than {} MiB", LONGEST >> 20))
     }
 
     /// What follows `${`.
@@ -268,7 +284,8 @@ impl<'a> Lexer<'a> {
         let replacement = self.until(Some('}'), true, start)?.text;
         let pattern = self.pattern(start, &pattern)?;
         let value = self.value(name, false).unwrap_or_default();
-        Ok(pattern.replace(&value, &replacement, all))
+        let replaced = pattern.replace(&value, &replacement, all, self.room);
+        replaced.ok_or_else(|| self.too_long(start))
     }
 
     fn pattern(&self, start: usize, text: &str) -> Result<Pattern, WordError> {

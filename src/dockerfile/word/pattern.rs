@@ -70,8 +70,9 @@ impl Pattern {
         }
     }
 
-    /// The text with the first match, or all of them, replaced; each is the longest at its place.
-    pub(super) fn replace(&self, text: &str, replacement: &str, all: bool) -> String {
+    /// The text with the first match, or all of them, replaced; each is the longest at its place. `None` if they
+    /// make it longer than `most` bytes.
+    pub(super) fn replace(&self, text: &str, replacement: &str, all: bool, most: usize) -> Option<String> {
         let characters: Vec<char> = text.chars().collect();
         let mut replaced = String::new();
         let mut at = 0;
@@ -80,11 +81,14 @@ impl Pattern {
         while at <= characters.len() {
             match self.at(&characters, at, true) {
                 Match::To(end) if end > at || last_end != Some(at) => {
+                    if replaced.len() + replacement.len() > most {
+                        return None;
+                    }
                     replaced.push_str(replacement);
                     last_end = Some(end);
                     if !all {
                         replaced.extend(&characters[end..]);
-                        return replaced;
+                        return Some(replaced);
                     }
                     if end > at {
                         at = end;
@@ -102,7 +106,7 @@ impl Pattern {
             replaced.extend(characters.get(at));
             at += 1;
         }
-        replaced
+        Some(replaced)
     }
 
     /// Matches from a place on.

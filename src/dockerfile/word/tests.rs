@@ -106,6 +106,28 @@ fn words_expand_as_in_buildkit() {
     }
 }
 
+/// Short words that would become texts of gigabytes.
+#[test]
+fn what_variables_put_in_has_a_limit() {
+    let nested = |open: &str| format!("{}x{}", open.repeat(40), "}".repeat(40));
+    let mut variables = variables();
+    variables.insert("LONG".to_owned(), "x".repeat(2 << 20));
+    for text in [
+        nested("${FILE//?/"),
+        nested("${FILE//?/$VERSION"),
+        "$LONG$LONG$LONG".into(),
+        "\"${LONG//x/$LONG}".into(),
+    ] {
+        let error = expand(&text, &variables, Escape::Backslash).expect_err(&text);
+        assert_eq!(error.message, "variables make this longer than 4 MiB", "{text}");
+        assert!(text[error.range].starts_with('$'), "{text}");
+    }
+    for text in ["$LONG$LONG", "${LONG//x/yz}", "${FILE//?/${FILE//?/${FILE//?/x}}}"] {
+        let expanded = expand(text, &variables, Escape::Backslash).expect(text);
+        assert!(expanded.text.len() <= 4 << 20, "{text}");
+    }
+}
+
 #[test]
 fn the_escape_character_can_be_another() {
     for (text, expected) in
