@@ -206,9 +206,7 @@ impl fmt::Display for Reason {
             Self::FirstBuild => f.write_str("no earlier build is known to compare with"),
             Self::NewStep => f.write_str("the step is new"),
             Self::Unfinished => f.write_str("the build before did not bring it to an end"),
-            Self::Forgotten => {
-                f.write_str("nothing changed, but the cache does not have its result any more")
-            }
+            Self::Forgotten => f.write_str("nothing changed, but its result was not in the cache"),
             Self::Moved { before } => write!(f, "it was step {before}: the steps are in another order"),
             Self::Base { name, old, new } => {
                 let short = |digest: &Option<Digest>| {

@@ -69,7 +69,7 @@ pub(super) fn reason(reason: &Reason) -> String {
         Reason::FirstBuild => "first build".to_owned(),
         Reason::NewStep => "new step".to_owned(),
         Reason::Unfinished => "did not end before".to_owned(),
-        Reason::Forgotten => "not in the cache any more".to_owned(),
+        Reason::Forgotten => "not in the cache".to_owned(),
         Reason::Moved { before } => format!("was step {before}"),
         Reason::Base { name, .. } => format!("base {name}"),
         Reason::Argument { name, .. } => format!("argument {name}"),

@@ -60,6 +60,18 @@ impl NamedParts {
         self.add(name.into(), text.as_bytes(), value);
     }
 
+    /// Several words, which people see with blanks between them: where each ends counts.
+    pub(super) fn words(&mut self, name: impl Into<String>, words: &[String], hide: bool) {
+        let mut list = KeyBuilder::new(b"imgbuild list 1");
+        words.iter().for_each(|word| list.part(word.as_bytes()));
+        let (digest, text) = (list.finish(), words.join(" "));
+        let value = match hide || text.len() > LONGEST_TEXT {
+            true => Value::Digest(Digest::of(text.as_bytes())),
+            false => Value::Text(text),
+        };
+        self.add(name.into(), digest.as_bytes(), value);
+    }
+
     /// A value that may not be shown.
     pub(super) fn hidden(&mut self, name: impl Into<String>, bytes: &[u8]) {
         self.add(name.into(), bytes, Value::Digest(Digest::of(bytes)));

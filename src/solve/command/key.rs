@@ -33,14 +33,8 @@ pub(super) fn run_key(
         key.digest(format!("{LAYER}{below}"), &content?);
     }
     let masks = &run.commands.masks;
-    // Of several words each has its borders in the digest, and blanks between them for people.
-    let argv = digest_of(command.argv.iter().map(String::as_bytes));
-    let text = command.argv.join(" ");
-    match masks.hide(&text) {
-        true => key.hidden("command", text.as_bytes()),
-        false => key.shown("command", &text),
-    }
-    key.digest("words of the command", &argv);
+    let hide = command.argv.iter().any(|word| masks.hide(word));
+    key.words("command", &command.argv, hide);
     // How this machine reaches the network does not count, also where a front end hands it on.
     let proxies = &run.commands.options.proxies;
     for (name, value) in command.env.iter().filter(|pair| !proxies.contains(pair)) {

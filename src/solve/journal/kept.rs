@@ -97,29 +97,32 @@ pub fn builds(store: &Store) -> Result<Vec<KeptBuild>, StoreError> {
     Ok(paths(store)?.iter().filter_map(|path| read(path)).collect())
 }
 
-/// The latest build before this one of the same file, target and context: one of the same platforms, else one that has
-/// a platform with it in common.
+/// The latest build before this one of the same file, target and context: one that ended well and has the same platforms,
+/// else what comes nearest to that. (What a build that failed did is known by those that were well, too, but not the
+/// other way round.)
 ///
 /// # Errors
 /// The folder of the records cannot be read.
 pub fn earlier_of(store: &Store, record: &BuildRecord) -> Result<Option<KeptBuild>, StoreError> {
     let end = format!("-{}.json", identity(record));
     let same = |path: &&PathBuf| path.to_str().is_some_and(|path| path.ends_with(&end));
-    let mut near = None;
+    let mut near: Option<((bool, bool), KeptBuild)> = None;
     for path in paths(store)?.iter().filter(same) {
         let Some(found) = read(path) else { continue };
         let other = &found.record;
         if other.id == record.id || !record.id.is_empty() && other.ended >= record.ended {
             continue;
         }
-        if other.platforms == record.platforms {
-            return Ok(Some(found));
+        let fits = (other.platforms == record.platforms, other.well);
+        let shares = fits.0 || other.platforms.iter().any(|platform| record.platforms.contains(platform));
+        if shares && near.as_ref().is_none_or(|(known, _)| fits > *known) {
+            near = Some((fits, found));
         }
-        if near.is_none() && other.platforms.iter().any(|platform| record.platforms.contains(platform)) {
-            near = Some(found);
+        if fits == (true, true) {
+            break;
         }
     }
-    Ok(near)
+    Ok(near.map(|(_, found)| found))
 }
 
 /// The build that a user names: by the beginning of its id, or by a file that [`export`] wrote. `None`: there is none.
