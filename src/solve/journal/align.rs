@@ -151,7 +151,7 @@ mod tests {
             ("RUN-a COPY-b", "RUN-a RUN-old COPY-b", "0 2", "", "1"),
             ("RUN-a RUN-edited COPY-b", "RUN-a RUN-x COPY-b", "0 1 2", "", ""),
             ("RUN-a COPY-edited RUN-b", "RUN-a RUN-x RUN-b", "0 - 2", "", "1"),
-            ("RUN-b RUN-a RUN-c", "RUN-a RUN-b RUN-c", "1 0 2", "1", ""),
+            ("RUN-b RUN-a RUN-c", "RUN-a RUN-b RUN-c", "1 0 2", "0", ""),
             ("RUN-c RUN-a RUN-b", "RUN-a RUN-b RUN-c", "2 0 1", "0", ""),
             ("RUN-a RUN-a", "RUN-a", "0 -", "", ""),
         ] {

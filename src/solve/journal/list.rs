@@ -1,6 +1,6 @@
 //! The files of a layer in short, as a record: enough to tell which of them differs from another build's.
 
-use std::{collections::BTreeMap, fs, io, io::Write as _};
+use std::{cmp::Ordering, collections::BTreeMap, fs, io, io::Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -157,15 +157,27 @@ impl FileList {
 
     /// What differs from an older list, in the order of the paths.
     pub(super) fn changes(&self, old: &Self) -> Vec<FileChange> {
-        let before: BTreeMap<_, _> = old.0.iter().map(|file| (&file.path, file)).collect();
-        let now: BTreeMap<_, _> = self.0.iter().map(|file| (&file.path, file)).collect();
-        let paths: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).copied().collect();
-        let change = |path: &EntryPath| {
-            let (old, new) = (before.get(path).copied(), now.get(path).copied());
-            let change = change(old, new)?;
-            Some(FileChange { path: new.or(old)?.shown(), change })
-        };
-        paths.into_iter().filter_map(change).collect()
+        let (mut before, mut now) = (old.in_order().peekable(), self.in_order().peekable());
+        let mut changes = Vec::new();
+        loop {
+            let order = match (before.peek(), now.peek()) {
+                (Some(before), Some(now)) => before.path.cmp(&now.path),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return changes,
+            };
+            let old = if order.is_le() { before.next() } else { None };
+            let new = if order.is_ge() { now.next() } else { None };
+            let change = change(old, new).zip(new.or(old));
+            changes.extend(change.map(|(change, file)| FileChange { path: file.shown(), change }));
+        }
+    }
+
+    /// The files by path. Lists of layers are in this order already, which sorting finds out at once.
+    fn in_order(&self) -> impl Iterator<Item = &File> {
+        let mut files: Vec<&File> = self.0.iter().collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files.into_iter()
     }
 }
 
