@@ -313,6 +313,7 @@ fn options(
         no_cache: settings.cache.no_cache,
         no_cache_stages: settings.cache.no_cache_filter.clone(),
         cache: None,
+        fail_on_miss: settings.cache.fail_on_miss.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, validate};
+use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, validate, why};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -36,6 +36,7 @@ enum Command {
     /// The same as `cache gc`
     #[command(hide = true)]
     Prune(cache::GcArgs),
+    Why(why::WhyArgs),
     Logs(logs::LogsArgs),
     Schema(schema::SchemaArgs),
     Doctor(doctor::DoctorArgs),
@@ -54,6 +55,7 @@ impl Cli {
             Command::Images(args) => images::run(args, global).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,
+            Command::Why(args) => why::run(args, global).await,
             Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
             Command::Doctor(args) => doctor::run(args, global, environment).await,

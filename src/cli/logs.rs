@@ -5,8 +5,9 @@ use clap::Args;
 use super::{ExitStatus, printer::Printer};
 use crate::{
     error::Failure,
+    oci::Digest,
     settings::{GlobalSettings, SettingsError},
-    solve::{Journal, JournalStep, journals, log_lines},
+    solve::{KeptBuild, StepEnd, StepRecord, builds, log_lines},
     store::Store,
 };
 
@@ -31,13 +32,17 @@ pub(super) struct LogsArgs {
 
 pub(super) async fn run(args: LogsArgs, global: GlobalSettings) -> Result<ExitStatus, Failure> {
     let store = Store::open(&global.home)?;
-    let journals = journals(&store)?;
-    let steps = chosen(&journals, args.step.as_deref())?;
-    for step in steps {
-        let JournalStep { stage, number, of, name, outcome, key, platform } = step;
+    let builds = builds(&store)?;
+    for (step, key) in chosen(&builds, args.step.as_deref())? {
+        let StepRecord { stage, number, of, name, end, platform, .. } = step;
         let key_text = &key.hex()[..12];
-        let one_line = name.split_whitespace().collect::<Vec<_>>().join(" ");
-        Printer::stdout(&format!("[{platform} {stage} {number}/{of}] {one_line}\n  {key_text} {outcome}\n"))?;
+        let outcome = match end {
+            StepEnd::Done => "done",
+            StepEnd::Cached => "cached",
+            StepEnd::Failed => "failed",
+            StepEnd::NotReached => "not ended",
+        };
+        Printer::stdout(&format!("[{platform} {stage} {number}/{of}] {name}\n  {key_text} {outcome}\n"))?;
         if args.list {
             continue;
         }
@@ -53,20 +58,27 @@ pub(super) async fn run(args: LogsArgs, global: GlobalSettings) -> Result<ExitSt
     Ok(ExitStatus::Success)
 }
 
-fn chosen<'a>(journals: &'a [Journal], asked: Option<&str>) -> Result<Vec<&'a JournalStep>, SettingsError> {
-    let Some(last) = journals.first() else {
+/// A command that came as far as to have a key.
+type Command<'a> = (&'a StepRecord, &'a Digest);
+
+fn commands(build: &KeptBuild) -> impl Iterator<Item = Command<'_>> {
+    build.record.steps.iter().filter(|step| step.command).filter_map(|step| Some((step, step.key.as_ref()?)))
+}
+
+fn chosen<'a>(builds: &'a [KeptBuild], asked: Option<&str>) -> Result<Vec<Command<'a>>, SettingsError> {
+    let last = builds.iter().find(|build| commands(build).next().is_some());
+    let Some(last) = last else {
         return Err(SettingsError::not_found("no build with RUN steps has been done with this store"));
     };
-    let Some(asked) = asked else { return Ok(last.steps.iter().collect()) };
-    let named =
-        |step: &&JournalStep| step.stage == asked || format!("{}:{}", step.stage, step.number) == asked;
-    let found: Vec<_> = last.steps.iter().filter(named).collect();
+    let Some(asked) = asked else { return Ok(commands(last).collect()) };
+    let named = |(step, _): &Command<'_>| step.stage == asked || step.place() == asked;
+    let found: Vec<_> = commands(last).filter(named).collect();
     if !found.is_empty() {
         return Ok(found);
     }
     let is_key = asked.len() >= 4 && asked.bytes().all(|b| b.is_ascii_hexdigit());
-    let mut steps = journals.iter().flat_map(|journal| &journal.steps);
-    let by_key = steps.find(|step| is_key && step.key.hex().starts_with(&asked.to_ascii_lowercase()));
+    let mut steps = builds.iter().flat_map(commands);
+    let by_key = steps.find(|(_, key)| is_key && key.hex().starts_with(&asked.to_ascii_lowercase()));
     by_key.map(|step| vec![step]).ok_or_else(|| {
         SettingsError::not_found(format!(
             "the last build has no step {asked:?}, and none of the last builds such a key"

@@ -22,6 +22,8 @@ mod outputs;
 mod printer;
 mod schema;
 mod validate;
+mod why;
+mod why_text;
 
 use std::{process::ExitCode, time::Duration};
 

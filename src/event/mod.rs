@@ -2,9 +2,17 @@
 //!
 //! An event says what happened; how it looks is the reporters' business.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod reason;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
+
+pub use reason::{Change, FileChange, ParentChange, Reason, Value};
 
 use crate::oci::{Digest, Platform};
 
@@ -106,6 +114,13 @@ pub enum Event {
         /// Bytes so far.
         done: u64,
     },
+    /// A step could not be taken from the cache, and it is known why.
+    Missed {
+        /// The step's task.
+        id: TaskId,
+        /// Why.
+        reason: Reason,
+    },
     /// A task will be tried again.
     Retry {
         /// The task, or `None` for a request of no task.
@@ -194,7 +209,13 @@ impl Sink {
     pub fn start(&self, task: Task, total: Option<u64>) -> Running {
         let id = TaskId(self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
         self.emit(Event::Started { id, task, total });
-        Running { id, sink: self.clone(), done: std::sync::atomic::AtomicU64::new(0), ended: false }
+        Running {
+            id,
+            sink: self.clone(),
+            done: std::sync::atomic::AtomicU64::new(0),
+            begun: Instant::now(),
+            ended: false,
+        }
     }
 }
 
@@ -210,6 +231,7 @@ pub struct Running {
     id: TaskId,
     sink: Sink,
     done: std::sync::atomic::AtomicU64,
+    begun: Instant,
     ended: bool,
 }
 
@@ -217,6 +239,16 @@ impl Running {
     /// The task's number.
     pub fn id(&self) -> TaskId {
         self.id
+    }
+
+    /// How long it has been running.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Says why the step could not be taken from the cache.
+    pub fn missed(&self, reason: Reason) {
+        self.sink.emit(Event::Missed { id: self.id, reason });
     }
 
     /// Says how many bytes it will be, once that is known.

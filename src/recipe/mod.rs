@@ -12,6 +12,7 @@ mod config_change;
 mod frontend;
 mod mode;
 mod run;
+mod secret;
 mod stage;
 mod step;
 
@@ -22,6 +23,7 @@ pub use mode::{FileMode, ModeChange, ModeClause, ModeError, Modes};
 pub use run::{
     BindMount, CacheMount, Mount, Network, Run, SecretMount, Security, Sharing, SshMount, TmpfsMount,
 };
+pub use secret::looks_secret;
 pub use stage::{Base, ImageSource, Recipe, Stage};
 pub use step::{
     Account, AccountGroup, Archive, Archives, Copy, CopySource, Destination, Group, Mkdir, Owner, OwnerName,

@@ -72,6 +72,9 @@ impl<W: Write + Send> Render for Plain<W> {
                 }
                 self.line(Some(*id), &text);
             }
+            Event::Missed { id, reason } => {
+                self.line(Some(*id), &format!("MISS {}", words::reason(reason)));
+            }
             Event::Retry { id, reason, after } => {
                 let text = format!("RETRY in {}: {}", words::seconds(*after), words::one_line(reason));
                 self.line(*id, &text);

@@ -121,6 +121,12 @@ impl Render for Terminal {
                 }
                 line.bar.set_position(*done);
             }
+            Event::Missed { id, reason } => {
+                if let Some(line) = self.tasks.get_mut(id) {
+                    line.text = format!("{} ({})", line.text, words::reason(reason));
+                    line.bar.set_message(line.text.clone());
+                }
+            }
             Event::Retry { id, reason, after } => {
                 let what = id.and_then(|id| self.tasks.get(&id)).map(|line| format!("{}: ", line.text));
                 let text = format!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{Outcome, Task};
+use crate::event::{Change, FileChange, Outcome, ParentChange, Reason, Task};
 
 /// A number of bytes for people: `512 B`, `1.4 kB`, `73.0 MB`; powers of 1000, as registries and disks count.
 pub fn bytes(bytes: u64) -> String {
@@ -60,6 +60,42 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Exists => "EXISTS",
         Outcome::Mounted => "MOUNTED",
     }
+}
+
+/// Why a step was not in the cache, in a few words: `changed: src/a.py`.
+pub(super) fn reason(reason: &Reason) -> String {
+    one_line(&match reason {
+        Reason::NoCache => "--no-cache".to_owned(),
+        Reason::FirstBuild => "first build".to_owned(),
+        Reason::NewStep => "new step".to_owned(),
+        Reason::Unfinished => "did not end before".to_owned(),
+        Reason::Forgotten => "not in the cache".to_owned(),
+        Reason::Moved { before } => format!("was step {before}"),
+        Reason::Base { name, .. } => format!("base {name}"),
+        Reason::Argument { name, .. } => format!("argument {name}"),
+        Reason::Part { name, .. } => format!("changed: {name}"),
+        Reason::Parent { stage, number, change } => {
+            let of = stage.as_ref().map(|stage| format!(" of {stage}")).unwrap_or_default();
+            let change = match change {
+                ParentChange::Result => "changed",
+                ParentChange::New => "is new",
+                ParentChange::Gone => "is gone",
+                ParentChange::Order => "moved",
+            };
+            format!("step {number}{of} {change}")
+        }
+        Reason::Files { first: FileChange { path, change }, more, .. } => {
+            let how = match change {
+                Change::Added => "added",
+                Change::Removed => "removed",
+                Change::Mode { .. } => "mode",
+                Change::Owner { .. } => "owner",
+                Change::Kind { .. } | Change::Content { .. } | Change::Time | Change::Attributes => "changed",
+            };
+            let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{how}: {path}{more}")
+        }
+    })
 }
 
 /// Text of others without what would break a line or drive the terminal.

@@ -166,6 +166,8 @@ pub struct CacheSettings {
     pub from: Vec<cache::Place>,
     /// Caches of other machines that are told.
     pub to: Vec<Target>,
+    /// The steps that the build fails for if they are not in the cache.
+    pub fail_on_miss: Vec<String>,
 }
 
 impl CacheSettings {
@@ -178,6 +180,7 @@ impl CacheSettings {
             pull: flags.pull,
             from: from.collect::<Result<_, _>>()?,
             to: to.collect::<Result<_, _>>()?,
+            fail_on_miss: flags.fail_on_miss.clone(),
         })
     }
 }

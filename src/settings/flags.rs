@@ -137,6 +137,10 @@ pub struct WorkFlags {
     /// Do every step of this stage again; several: repeat, or separate by commas
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub no_cache_filter: Vec<String>,
+    /// Fail if this step is not in the cache: its number in the last stage, STAGE:NUMBER, or a part of its text; may be
+    /// repeated
+    #[arg(long, value_name = "STEP")]
+    pub fail_on_miss: Vec<String>,
     /// Ask registries for newer bases, even where the store has one
     #[arg(long)]
     pub pull: bool,

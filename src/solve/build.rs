@@ -10,6 +10,7 @@ use super::{
     bases::Bases,
     created::rfc3339,
     fetch_context,
+    journal::Journal,
     run::{Run, Trust, used_contexts},
 };
 use crate::{
@@ -51,9 +52,12 @@ pub async fn build(
     // Images that are only copied from are known now.
     let bases = bases.all(&graph.bases).await?;
 
-    let options = &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() };
+    let declared = frontend.defaults(&options.args)?.args;
+    let (given, options) = (options, &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() });
     let run = |trust| {
-        Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options, Arc::clone(&ready), trust)
+        let journal = Journal::new(&engine.store, &graph, &bases, given, declared.clone())?;
+        let ready = Arc::clone(&ready);
+        Run::new(engine.clone(), Arc::clone(&graph), bases.clone(), options, journal, ready, trust)
     };
     let first = run(Trust::Records)?;
     let layers = match Arc::clone(&first).finish().await {

@@ -66,6 +66,8 @@ pub struct Options {
     pub no_cache_stages: BTreeSet<String>,
     /// The caches of other machines that are asked and told.
     pub cache: Option<Cache>,
+    /// The steps that the build fails for if they are not in the cache, each as `imgbuild why` takes it.
+    pub fail_on_miss: Vec<String>,
 }
 
 impl Options {

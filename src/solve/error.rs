@@ -9,6 +9,7 @@ use super::{
 use crate::{
     context::{ContextError, PatternError},
     error::{Explain, Failure, Kind},
+    event::Reason,
     graph::Node,
     image::ImageError,
     layer::LayerError,
@@ -177,6 +178,18 @@ pub enum StepError {
         /// Its name.
         name: String,
     },
+    /// A step that must be in the cache is not.
+    #[error("the step is not in the cache, and must be: {reason}")]
+    Missed {
+        /// Why it is not.
+        reason: Box<Reason>,
+    },
+    /// A step that must be in the cache is not in the build.
+    #[error("the build has no step {asked:?} that could be a miss")]
+    NoStep {
+        /// How the user named it.
+        asked: String,
+    },
     /// A file could not be read.
     #[error("failed to read a file's content: {0}")]
     Content(#[source] io::Error),
@@ -304,9 +317,12 @@ impl Explain for StepError {
             | Self::NotAllowed { .. }
             | Self::Unmountable
             | Self::NoArchive { .. }
+            | Self::NoStep { .. }
             | Self::Exclude { .. } => Kind::Input,
             Self::NotThere { .. } | Self::NoMatch { .. } | Self::NoAccount { .. } => Kind::NotFound,
-            Self::ArchiveDigest { .. } | Self::TreeVanished | Self::Lost { .. } => Kind::Build,
+            Self::ArchiveDigest { .. } | Self::TreeVanished | Self::Missed { .. } | Self::Lost { .. } => {
+                Kind::Build
+            }
             Self::ForeignSystem { .. } => Kind::Host,
             Self::Command(failed) => failed.kind(),
             Self::Emulator(error) => error.kind(),
@@ -357,6 +373,10 @@ impl Explain for StepError {
             Self::NotAllowed { entitlement, .. } => vec![format!("allow it with --allow {entitlement}")],
             Self::Unmountable => vec!["add them to a stage of their own, and mount that".into()],
             Self::TreeVanished | Self::Lost { .. } => vec!["build again: the step is then run anew".into()],
+            Self::Missed { .. } => vec!["`imgbuild why` tells of all that differs".into()],
+            Self::NoStep { .. } => {
+                vec!["write a step's number, STAGE:NUMBER, or a part of its text; steps that make no layer never miss".into()]
+            }
             Self::Command(failed) => failed.hints(),
             Self::Other(failure) => failure.hints(),
             Self::Remote(error) => error.hints(),

@@ -2,13 +2,96 @@
 
 use std::io::{self, Read as _};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
+    event::Value,
     layer::{Content, Entry, Kind},
     oci::{Digest, Hasher},
 };
 
 /// Changes when the encoding does, so that keys of another encoding are never met.
 const VERSION: &[u8] = b"imgbuild layer key 1";
+
+/// Longer values are kept as their digest: they are to be told apart, not to be read.
+const LONGEST_TEXT: usize = 4096;
+
+/// A part of a key, as people may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is, in a few words: `command`, `variable PATH`.
+    pub name: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub value: Value,
+}
+
+impl Part {
+    /// Whether another part says the same, however each was kept.
+    pub(super) fn says(&self, other: &Self) -> bool {
+        let digest = |value: &Value| match value {
+            Value::Text(text) => Digest::of(text.as_bytes()),
+            Value::Digest(digest) => *digest,
+        };
+        self.value == other.value || digest(&self.value) == digest(&other.value)
+    }
+}
+
+/// A key that remembers its parts: its digest is of exactly these, each with its name.
+///
+/// How a part is kept never counts: a value that is hidden in one build and shown in another gives one key.
+#[derive(Debug)]
+pub(super) struct NamedParts {
+    key: KeyBuilder,
+    parts: Vec<Part>,
+}
+
+impl NamedParts {
+    pub(super) fn new(purpose: &[u8]) -> Self {
+        Self { key: KeyBuilder::new(purpose), parts: Vec::new() }
+    }
+
+    /// A value that may be shown.
+    pub(super) fn shown(&mut self, name: impl Into<String>, text: &str) {
+        let value = match text.len() {
+            ..=LONGEST_TEXT => Value::Text(text.to_owned()),
+            _ => Value::Digest(Digest::of(text.as_bytes())),
+        };
+        self.add(name.into(), text.as_bytes(), value);
+    }
+
+    /// Several words, which people see with blanks between them: where each ends counts.
+    pub(super) fn words(&mut self, name: impl Into<String>, words: &[String], hide: bool) {
+        let mut list = KeyBuilder::new(b"imgbuild list 1");
+        words.iter().for_each(|word| list.part(word.as_bytes()));
+        let (digest, text) = (list.finish(), words.join(" "));
+        let value = match hide || text.len() > LONGEST_TEXT {
+            true => Value::Digest(Digest::of(text.as_bytes())),
+            false => Value::Text(text),
+        };
+        self.add(name.into(), digest.as_bytes(), value);
+    }
+
+    /// A value that may not be shown.
+    pub(super) fn hidden(&mut self, name: impl Into<String>, bytes: &[u8]) {
+        self.add(name.into(), bytes, Value::Digest(Digest::of(bytes)));
+    }
+
+    /// Files, or whatever else a digest stands for.
+    pub(super) fn digest(&mut self, name: impl Into<String>, digest: &Digest) {
+        self.add(name.into(), digest.as_bytes(), Value::Digest(*digest));
+    }
+
+    fn add(&mut self, name: String, bytes: &[u8], value: Value) {
+        self.key.part(name.as_bytes());
+        self.key.part(bytes);
+        self.parts.push(Part { name, value });
+    }
+
+    pub(super) fn finish(self) -> (Digest, Vec<Part>) {
+        (self.key.finish(), self.parts)
+    }
+}
 
 /// A key under way. Every part is written with its length, so that no two lists of parts have one encoding.
 #[derive(Debug)]
@@ -123,6 +206,34 @@ mod tests {
     fn file(path: &str, text: &'static str) -> Entry {
         let path = EntryPath::new(path).unwrap();
         Entry::new(path, Kind::File(Content::Bytes(text.as_bytes().into())), 0o644)
+    }
+
+    #[test]
+    fn names_and_values_count_and_how_they_are_kept_does_not() {
+        let key = |parts: &[(&str, &str)], hide: bool| {
+            let mut key = NamedParts::new(b"test");
+            for (name, value) in parts {
+                match hide {
+                    true => key.hidden(*name, value.as_bytes()),
+                    false => key.shown(*name, value),
+                }
+            }
+            key.finish()
+        };
+        let (shown, parts) = key(&[("a", "1"), ("b", "2")], false);
+        let (hidden, digests) = key(&[("a", "1"), ("b", "2")], true);
+        assert_eq!(shown, hidden);
+        assert!(parts.iter().zip(&digests).all(|(a, b)| a != b && a.says(b)));
+        for other in [
+            &[("a", "1")][..],
+            &[("a", "2"), ("b", "2")],
+            &[("a1", ""), ("b", "2")],
+            &[("b", "2"), ("a", "1")],
+        ] {
+            assert_ne!(key(other, false).0, shown, "{other:?}");
+        }
+        let long = "x".repeat(LONGEST_TEXT + 1);
+        assert!(matches!(key(&[("a", &long)], false).1[0].value, Value::Digest(_)));
     }
 
     #[test]

@@ -76,6 +76,11 @@ impl Made {
         self.content.get().copied()
     }
 
+    /// The entries, where nobody has to look for them.
+    pub(super) fn ready_entries(&self) -> Option<&[Entry]> {
+        self.entries.get().map(Vec::as_slice)
+    }
+
     /// The entries, sorted. Blocks: files may be looked for, and layers fetched.
     pub(super) fn entries(&self, run: &Arc<Run>, id: NodeId) -> Result<&[Entry], StepError> {
         if let Some(entries) = self.entries.get() {

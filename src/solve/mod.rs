@@ -14,6 +14,7 @@ mod created;
 mod engine;
 mod error;
 mod fetch;
+mod journal;
 mod key;
 mod made;
 mod place;
@@ -25,10 +26,15 @@ mod tests;
 
 pub use build::build;
 pub use command::{
-    Allowed, CommandOptions, EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, FailedCommand,
-    Journal, JournalStep, Runs, Secret, how, journals, log_lines, remove_folders,
+    Allowed, CommandOptions, EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, FailedCommand, Runs,
+    Secret, how, log_lines, remove_folders,
 };
 pub use created::{FILE_TIME, created, rfc3339};
 pub use engine::{Engine, Options, Ready};
 pub use error::StepError;
 pub use fetch::{FetchedContext, context_of_stream, fetch_context};
+pub use journal::{
+    BaseChange, BaseRecord, BuildRecord, Comparison, ContextRecord, Explained, KeptBuild, OriginRecord,
+    StepEnd, StepRecord, Verdict, builds, compare, earlier_of, export, open_build,
+};
+pub use key::Part;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -14,6 +17,7 @@ use super::{
     Engine, FILE_TIME, Options, Ready, StepError,
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
+    journal::Journal,
     key::KeyBuilder,
     made::{Made, has_tar},
     step,
@@ -50,6 +54,8 @@ pub(super) struct Run {
     pub(super) placed: step::PlacedLayers,
     /// The bases' layers on their way.
     pub(super) base_layers: BaseLayers,
+    /// What `imgbuild why` will tell.
+    pub(super) journal: Journal,
     /// What the commands share.
     pub(super) commands: Commands,
     /// Hears of what can be sent already.
@@ -97,6 +103,7 @@ impl Run {
         graph: Arc<Graph>,
         bases: Vec<Arc<Base>>,
         options: &Options,
+        mut journal: Journal,
         ready: Ready,
         trust: Trust,
     ) -> Result<Arc<Self>, Failure> {
@@ -109,6 +116,7 @@ impl Run {
             }
         }
         let contexts = open_contexts(&engine, &graph, options)?;
+        journal.opened(&contexts);
         let made = graph.nodes.iter().map(|_| SetOnce::new()).collect();
         let limits = Limits::new(engine.pool.threads());
         Ok(Arc::new(Self {
@@ -122,6 +130,7 @@ impl Run {
             lost: AtomicBool::new(false),
             placed: step::PlacedLayers::default(),
             base_layers: BaseLayers::new(),
+            journal,
             commands: Commands::new(&options.commands),
             ready,
             compression: options.compression,
@@ -153,6 +162,10 @@ impl Run {
         // On an error, those that are left are cancelled, and have ended before it is told.
         tasks.shutdown().await;
         self.base_layers.end().await;
+        // A run that is done again is not told of.
+        if !self.lost.load(Ordering::Relaxed) {
+            self.journal.keep(layers.is_ok(), |id| self.at_hand(id), &self.engine.sink);
+        }
         self.commands.finish(&self);
         layers
     }
@@ -179,6 +192,12 @@ impl Run {
         }
     }
 
+    /// What is known of a node's result without looking for it: its content key and, where they are at hand, its entries.
+    fn at_hand(&self, id: NodeId) -> Option<(Digest, Option<&[Entry]>)> {
+        let made = self.made(id)?;
+        Some((made.ready_content_key()?, made.ready_entries()))
+    }
+
     async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Option<Layer>), Failure> {
         let node = self.node_of(id);
         for needed in needed(node) {
@@ -188,6 +207,7 @@ impl Run {
             StepKind::Run(command) => command::carry_out(self, id, command).await,
             _ => self.files(id).await,
         };
+        let carried = carried.inspect_err(|_| self.journal.failed(id));
         let Carried { made, outcome: first, task, key, tar } = carried.map_err(|error| error.at(node))?;
         let made = Arc::new(made);
         // Set once: each node has one task.
@@ -195,7 +215,8 @@ impl Run {
         // The image needs a layer, and so does who is told of a command: others find the entries again.
         let told = tar.is_some_and(|tar| self.tells(id) && has_tar(self, &tar.diff_id).unwrap_or(false));
         let (outcome, layer) = if node.shipped || told {
-            let (outcome, layer) = self.layer(id, Arc::clone(&made), &task).await?;
+            let layer = self.layer(id, Arc::clone(&made), &task).await;
+            let (outcome, layer) = layer.inspect_err(|_| self.journal.failed(id))?;
             let ran = first == Outcome::Done && tar.is_some();
             (if ran { first } else { outcome }, Some(layer))
         } else {
@@ -207,6 +228,7 @@ impl Run {
         {
             self.share(id, key, content, tar, layer.as_ref());
         }
+        self.journal.ended(id, outcome, &task, layer.as_ref().map(|layer| layer.descriptor.size));
         let size = layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size));
         if let Some(task) = Arc::into_inner(task) {
             task.finish(outcome, size);
@@ -328,6 +350,11 @@ impl Run {
         task: &Running,
     ) -> Result<Layer, StepError> {
         let (store, entries) = (&self.engine.store, made.entries(self, id)?);
+        if !matches!(self.node_of(id).kind, StepKind::Run(_)) {
+            let known = Some((entries, made.content_key()?));
+            let reason = self.journal.missed(id, known, self.avoids_cache(id))?;
+            reason.into_iter().for_each(|reason| task.missed(reason));
+        }
         let lineage = self.lineage(id);
         let previous =
             if self.avoids_cache(id) { None } else { store.record::<Digest>(Bucket::Lineage, &lineage)? };

@@ -25,6 +25,9 @@ pub enum Bucket {
     Runs,
     /// Key of another step → the content key of what it puts into its layer.
     Steps,
+    /// The content key of a layer's entries, or of files that are mounted → each of them in short, to tell what differs
+    /// from build to build.
+    Contents,
     /// The digest of a URL → the blob of the file that was there, and its version.
     Files,
     /// An image and an architecture → the blob of the emulator that is in it.
@@ -41,6 +44,7 @@ impl Bucket {
             Self::Remote => "remote-1",
             Self::Runs => "runs-1",
             Self::Steps => "steps-1",
+            Self::Contents => "contents-1",
             Self::Files => "files-1",
             Self::Emulators => "emulators-1",
         }

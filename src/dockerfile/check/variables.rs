@@ -8,6 +8,7 @@ use crate::{
         syntax::{Escape, FileSource, Files, Instruction, Statement, Word},
         word::{self, Variables, WordError},
     },
+    recipe::looks_secret,
     source::suggest::closest,
 };
 
@@ -126,22 +127,7 @@ impl Checker<'_> {
     }
 
     fn secret(&mut self, keyword: &str, name: &Word, tell: bool) {
-        const SECRET: [&str; 10] = [
-            "apikey",
-            "auth",
-            "credential",
-            "credentials",
-            "key",
-            "password",
-            "pword",
-            "passwd",
-            "secret",
-            "token",
-        ];
-        const HARMLESS: [&str; 3] = ["public", "file", "version"];
-        let lower = name.text.to_lowercase();
-        let has = |words: &[&str]| lower.split('_').any(|part| words.contains(&part));
-        if tell && has(&SECRET) && !has(&HARMLESS) {
+        if tell && looks_secret(&name.text) {
             let message = format!("{keyword} {} looks like a secret, and stays in the image", name.text);
             let hint = "give it to the step that needs it: RUN --mount=type=secret,id=…,env=…";
             self.find(rule::SECRETS_USED_IN_ARG_OR_ENV, &name.span, message, hint);

@@ -111,6 +111,13 @@ fn of_tree(run: &Arc<Run>, tree: &Tree, source: &str, words: Option<&str>) -> Re
 }
 
 impl Bound {
+    /// Lets `imgbuild why` know the files of a context one by one. Blocks.
+    pub(super) fn note(&self, run: &Run) {
+        if let Files::Entries(entries, _) = &self.files {
+            run.journal.mounted(&self.digest, entries);
+        }
+    }
+
     /// The trees that hold the files, lowest first.
     pub(super) async fn trees(
         &self,

@@ -21,8 +21,8 @@ use super::{
     emulator::{Emulation, emulation},
     execution::{Ready, ready},
     failed::FailedCommand,
-    journal::{Keeper, Log},
     key::run_key,
+    log::Log,
     machine::{Ended, Machine},
     options::CommandOptions,
     output::{Line, Lines, Masks},
@@ -46,7 +46,7 @@ pub(super) const UNPACKING: usize = 4;
 /// What the commands of a build share.
 pub(in super::super) struct Commands {
     pub(super) options: CommandOptions,
-    masks: Masks,
+    pub(super) masks: Masks,
     /// Commands that run. Whoever waits for one holds no layer and no other permit.
     permits: Semaphore,
     machine: OnceCell<Arc<dyn Machine>>,
@@ -59,7 +59,6 @@ pub(in super::super) struct Commands {
     pub(super) told: Mutex<HashSet<usize>>,
     /// Commands under way by key: two nodes of one key run once.
     running: Mutex<HashMap<Digest, Arc<OnceCell<Did>>>>,
-    journal: Keeper,
     /// What runs commands of other platforms, by platform.
     emulations: Mutex<HashMap<Platform, Arc<OnceCell<Emulation>>>>,
     emulated: Emulated,
@@ -77,7 +76,6 @@ impl Commands {
             unpacking: Semaphore::new(UNPACKING),
             told: Mutex::default(),
             running: Mutex::default(),
-            journal: Keeper::default(),
             emulations: Mutex::default(),
             emulated: Emulated::new(),
         }
@@ -127,11 +125,8 @@ impl Commands {
         cell.get_or_try_init(find).await.cloned()
     }
 
-    /// Keeps what can be looked up later.
+    /// Tells what can only be told when all is over.
     pub(in super::super) fn finish(&self, run: &Run) {
-        if let Err(error) = self.journal.keep(&run.engine.store) {
-            run.engine.sink.warn(error.to_string());
-        }
         if let Some(advice) = self.emulated.advice() {
             run.engine.sink.warn(advice);
         }
@@ -163,7 +158,9 @@ pub(in super::super) async fn carry_out(
         let node = shared.node_of(id);
         let bound = bound(&shared, node, &asked)?;
         let digests: Vec<Digest> = bound.iter().map(|bound| bound.digest).collect();
-        let key = run_key(&shared, node, &asked, &digests)?;
+        let (key, parts) = run_key(&shared, node, &asked, &digests)?;
+        shared.journal.keyed(id, key, parts);
+        bound.iter().for_each(|bound| bound.note(&shared));
         Ok::<_, StepError>((bound, key))
     })
     .await??;
@@ -180,10 +177,8 @@ pub(in super::super) async fn carry_out(
             task = Some(running);
             Ok::<_, StepError>(did)
         })
-        .await
-        .inspect_err(|_| run.commands.journal.note(run.node_of(id), &key, None))?;
+        .await?;
     let task = task.unwrap_or_else(|| run.start(id));
-    run.commands.journal.note(run.node_of(id), &key, Some(outcome));
     let made = match index {
         Some(index) => Made::of_index(index, tar.diff_id),
         None => Made::of_tar(tar.diff_id),
@@ -219,6 +214,8 @@ impl New<'_> {
     async fn run(&self) -> Result<(Did, Arc<Running>), StepError> {
         let run = self.run;
         let node = run.node_of(self.id);
+        let (shared, id) = (Arc::clone(run), self.id);
+        let reason = blocking(move || shared.journal.missed(id, None, shared.avoids_cache(id))).await??;
         if let Some(base) = node.below.base {
             base_layers::begin(run, base);
         }
@@ -227,6 +224,7 @@ impl New<'_> {
         // A closed semaphore is none of ours: it lives as long as the run.
         let permit = run.commands.permits.acquire().await;
         let task = run.start(self.id);
+        reason.into_iter().for_each(|reason| task.missed(reason));
         let (ended, tail) = self.execute(machine.as_ref(), &ready, &task).await?;
         drop(permit);
         ended.warnings.iter().for_each(|warning| run.engine.sink.warn(format!("{}: {warning}", node.name)));

@@ -24,8 +24,8 @@ mod execution;
 mod failed;
 mod files;
 mod java;
-mod journal;
 mod key;
+mod log;
 mod machine;
 mod mounts;
 mod options;
@@ -38,10 +38,11 @@ mod trees;
 
 pub use emulator::{EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, Runs, how};
 pub use failed::FailedCommand;
-pub use journal::{Journal, JournalStep, journals, log_lines};
+pub use log::log_lines;
 pub use options::{Allowed, CommandOptions, Secret};
 pub use sweep::remove_folders;
 
 pub(super) use carry_out::{Carried, Commands, carry_out};
 pub(super) use check::check;
 pub(super) use key::tree_key;
+pub(super) use output::Masks;

@@ -55,7 +55,7 @@ impl Default for CommandOptions {
 
 impl CommandOptions {
     /// What output must not show: the secrets, and the passwords of proxies.
-    pub(super) fn secret_texts(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in super::super) fn secret_texts(&self) -> impl Iterator<Item = &[u8]> {
         let passwords = self.proxies.iter().filter_map(|(_, url)| password(url)).map(str::as_bytes);
         self.secrets.values().map(Secret::expose).chain(passwords)
     }

@@ -30,11 +30,11 @@ pub(super) struct Line<'a> {
 
 /// The values that output must not show, longest first.
 #[derive(Clone, Default)]
-pub(super) struct Masks(Vec<String>);
+pub(in super::super) struct Masks(Vec<String>);
 
 impl Masks {
     /// Each value, and each line of those that have several.
-    pub(super) fn new<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
+    pub(in super::super) fn new<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut masks = Vec::new();
         for value in values {
             let text = String::from_utf8_lossy(value);
@@ -44,6 +44,11 @@ impl Masks {
         masks.sort_by_key(|mask| std::cmp::Reverse(mask.len()));
         masks.dedup();
         Self(masks)
+    }
+
+    /// Whether a text has one of the values in it.
+    pub(in super::super) fn hide(&self, text: &str) -> bool {
+        self.0.iter().any(|mask| text.contains(mask.as_str()))
     }
 
     /// The text without the values.

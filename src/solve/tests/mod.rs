@@ -123,6 +123,7 @@ impl Bench {
             no_cache: false,
             no_cache_stages: BTreeSet::new(),
             cache: None,
+            fail_on_miss: Vec::new(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let built = runtime.block_on(build(&self.engine, &Ready(recipe), &options, Arc::new(|_, _| {})))?;

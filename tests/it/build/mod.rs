@@ -18,6 +18,7 @@ mod run_mounts;
 mod single;
 mod stages;
 mod unpack;
+mod why;
 
 use std::{path::PathBuf, process::Output};
 

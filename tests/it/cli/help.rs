@@ -13,7 +13,7 @@ fn help_fits_a_screen() {
 #[test]
 fn help_of_every_command() {
     let context = TestContext::new();
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &["--help"],
         &["build", "-h"],
         &["check", "-h"],
@@ -26,6 +26,7 @@ fn help_of_every_command() {
         &["cache", "du", "-h"],
         &["cache", "gc", "-h"],
         &["cache", "clear", "-h"],
+        &["why", "-h"],
         &["logs", "-h"],
         &["schema", "-h"],
         &["doctor", "-h"],
