@@ -34,12 +34,12 @@ pub fn load(store: &Store, key: &Digest) -> Result<Option<Arc<TarIndex>>, Rootfs
 
 /// Whether the store has the tar with this key in full, and its index: what [`load`] would read.
 pub fn has(store: &Store, key: &Digest) -> bool {
+    let index = store.record_path(Bucket::Indices, key);
     // The size stands within the first bytes: see `index_format`.
     let mut head = [0; 64];
-    let read =
-        fs::File::open(store.record_path(Bucket::Indices, key)).and_then(|mut file| file.read(&mut head));
+    let read = fs::File::open(&index).and_then(|mut file| file.read(&mut head));
     let size = read.ok().and_then(|read| index_format::size(&head[..read]));
-    size.is_some_and(|size| fs::metadata(store.tar_path(key)).is_ok_and(|stat| stat.len() == size))
+    size.is_some_and(|size| store.use_file(&index).is_some() && store.has_tar(key, size))
 }
 
 /// The first file of the tar with this key whose content is not what its index says: its path, the digest that it had

@@ -62,7 +62,7 @@ pub async fn build(
     let first = run(Trust::Records)?;
     let layers = match Arc::clone(&first).finish().await {
         Err(lost) if first.lost.load(Ordering::Relaxed) => {
-            engine.sink.warn(format!("{lost}: it is made anew"));
+            engine.sink.note(format!("{lost}: it is made anew"));
             drop(first);
             run(Trust::Content)?.finish().await?
         }

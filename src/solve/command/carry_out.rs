@@ -192,9 +192,10 @@ async fn known(run: &Arc<Run>, id: NodeId, key: &Digest) -> Result<Option<Did>, 
         return Ok(None);
     }
     if let Some(RunRecord { diff_id, size }) = run.engine.store.record::<RunRecord>(Bucket::Runs, key)? {
-        // What later steps did with it may be known, too: then nobody needs it, and it may be gone.
+        // What later steps did with it may be known, too: then nobody needs it, and it may be gone. If it is here, it stays
+        // as long as this build needs it.
         let promised = run.trust == Trust::Records && !run.node_of(id).shipped;
-        if promised || has_tar(run, &diff_id)? {
+        if has_tar(run, &diff_id)? || promised {
             return Ok(Some((Tar { diff_id, size }, None)));
         }
     }
