@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Execution, FileMount, RunMount,
     fault::Fault,
+    inside::MountPoints,
     probe::in_child,
-    root::{DEVICE_LINKS, DEVICES, MountPoints},
+    root::{DEVICE_LINKS, DEVICES},
     tree::{self, Flavour},
 };
 
