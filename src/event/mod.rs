@@ -65,7 +65,7 @@ pub enum Task {
     },
 }
 
-/// How a task ended well.
+/// How a task ended without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -77,6 +77,8 @@ pub enum Outcome {
     Exists,
     /// The registry linked it from another repository.
     Mounted,
+    /// The other side needs it, and it is not on this machine: it is fetched, then tried again as a task of its own.
+    Needed,
 }
 
 /// Something that happened.

@@ -138,7 +138,8 @@ impl Render for Terminal {
             }
             Event::Finished { id, outcome, size, .. } => {
                 let Some(line) = self.end(*id) else { return };
-                if line.quiet {
+                // The tasks that follow tell what became of what was needed.
+                if line.quiet || *outcome == Outcome::Needed {
                     return;
                 }
                 let note = match outcome {
