@@ -241,6 +241,39 @@ fn the_last_lines_tell_names_and_places() {
 }
 
 #[test]
+fn images_without_a_name_are_known_by_their_digest() {
+    let ctx = project();
+    let digest = String::from_utf8(build(&ctx, &["-q", "--iidfile", "id"])).unwrap();
+    let digest = digest.trim_end();
+    let id = fs::read_to_string(ctx.project().join("id")).unwrap();
+    let both = String::from_utf8(build(&ctx, &["-q", "--platform", TWO, "-t", "both"])).unwrap();
+    let short = &digest["sha256:".len()..][..12];
+    // Nothing listens there: whoever asks a registry fails.
+    let inspect = |name: &str| {
+        let mut command = ctx.command(&["inspect", "--json", name]);
+        command.env("HTTPS_PROXY", "http://127.0.0.1:9").output().unwrap()
+    };
+    for name in [digest, short, &format!("sha256:{short}"), &format!("app@{digest}"), both.trim_end()] {
+        let done = inspect(name);
+        assert!(done.status.success(), "{name}: {}", ctx.describe(&done));
+        let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let expected = if name == both.trim_end() { name } else { digest };
+        assert_eq!(told["digest"], expected, "{name}");
+    }
+    ctx.valid(&[short]);
+    // An ID is known where its image has a name: other tools show no more.
+    build(&ctx, &["-t", "app"]);
+    let told: Value = serde_json::from_slice(&inspect(&id).stdout).unwrap();
+    assert_eq!(told["digest"], digest);
+    for name in [format!("sha256:{}", "0".repeat(64)), "000000000000".to_owned()] {
+        let done = inspect(&name);
+        assert_eq!(done.status.code(), Some(3), "{}", ctx.describe(&done));
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(text.contains("the local store has no image with the digest 000"), "{text}");
+    }
+}
+
+#[test]
 fn images_are_listed() {
     let ctx = project();
     let run = |arguments: &[&str], epoch: &str| {
