@@ -10,7 +10,7 @@ use crate::{
     event::{Outcome, Task},
     image::{BlobOrigin, Built, BuiltImage, fetch, remember_origin},
     oci::{Descriptor, Digest, Platform, Reference},
-    output::{self, Output, Pusher},
+    output::{self, Loaded, Output, Pusher},
     settings::BuildSettings,
     solve::Engine,
 };
@@ -139,13 +139,20 @@ fn write(
         Output::Tar { dest } => output::write_tar(store, built, dest.as_deref())?,
         Output::Load => {
             let one = for_this_machine(engine, built);
-            went = format!("loaded into {}", output::load(store, &one, names)?);
+            went = loaded(&output::load(store, &one, names)?);
         }
         // Pushed by the caller.
         Output::Registry => return Ok(None),
     }
     task.finish(Outcome::Done, None);
     Ok(Some(went))
+}
+
+/// Where an image was loaded, and as what. Without Docker it is podman: not everybody expects that.
+fn loaded(Loaded { engine, names }: &Loaded) -> String {
+    let why = if *engine == "podman" { " (there is no docker)" } else { "" };
+    let names = if names.is_empty() { String::new() } else { format!(" as {}", names.join(", ")) };
+    format!("loaded into {engine}{why}{names}")
 }
 
 /// Docker and podman take one platform: this machine's, if it is among those built.

@@ -273,6 +273,62 @@ fn images_without_a_name_are_known_by_their_digest() {
     }
 }
 
+/// A program of this name that prints something for `load` and fails at all else if `answers` is not.
+fn engine(folder: &Path, name: &str, answers: bool, loads: &str) {
+    let path = folder.join(name);
+    let other = if answers { "exit 0" } else { "echo 'cannot connect' >&2; exit 1" };
+    let text = format!("#!/bin/sh\ncase $1 in load) /bin/cat >/dev/null; {loads};; *) {other};; esac\n");
+    fs::create_dir_all(folder).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn loading_says_where_to_and_as_what_and_takes_no_other_engine_than_was_chosen() {
+    let loads = "echo Loaded image: app:1; echo Loaded image: b:2";
+    let podman = "echo 'Loaded image: localhost/app:1'";
+    let host = ("DOCKER_HOST", "tcp://127.0.0.1:9");
+    // Whether docker answers and podman is there; the environment; the status and what is said.
+    for (docker, has_podman, variable, status, said) in [
+        (Some(true), true, None, 0, "loaded into docker as app:1, b:2\n"),
+        (Some(true), true, Some(host), 0, "loaded into docker as app:1, b:2\n"),
+        (None, true, None, 0, "loaded into podman (there is no docker) as localhost/app:1\n"),
+        (None, false, None, 8, "neither docker nor podman could be started"),
+        (Some(false), true, None, 8, "Docker does not answer: cannot connect"),
+        (
+            Some(false),
+            true,
+            Some(host),
+            8,
+            "Docker (DOCKER_HOST=tcp://127.0.0.1:9) does not answer: cannot connect",
+        ),
+        (
+            Some(false),
+            true,
+            Some(("DOCKER_CONTEXT", "far")),
+            8,
+            "Docker (DOCKER_CONTEXT=far) does not answer",
+        ),
+        (None, true, Some(host), 8, "DOCKER_HOST=tcp://127.0.0.1:9"),
+    ] {
+        let ctx = project();
+        let programs = ctx.project().with_file_name("programs");
+        fs::create_dir(&programs).unwrap();
+        if let Some(answers) = docker {
+            engine(&programs, "docker", answers, loads);
+        }
+        if has_podman {
+            engine(&programs, "podman", true, podman);
+        }
+        let mut command = ctx.command(&["build", "--load"]);
+        let done = command.env("PATH", &programs).envs(variable).output().unwrap();
+        let text = ctx.describe(&done);
+        assert_eq!(done.status.code(), Some(status), "{text}");
+        assert!(text.contains(said), "{said}: {text}");
+        assert!(status == 0 || !text.contains("loaded into"), "{text}");
+    }
+}
+
 #[test]
 fn images_are_listed() {
     let ctx = project();
