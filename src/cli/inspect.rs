@@ -19,7 +19,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   imgbuild inspect app:1.0
-  imgbuild inspect sha256:0eb355ee3a11    a digest, or its beginning, as `imgbuild images` shows it
+  imgbuild inspect 0eb355ee3a11    by the beginning of its digest
   imgbuild inspect oci:out --platform linux/arm64
   imgbuild inspect --json oci:image.tar:1.0 | jq '.platforms[].config.Env'";
 
