@@ -88,13 +88,16 @@ fn bare_digest(reference: &Reference) -> Option<(&str, bool)> {
     const ALGORITHM: &str = "sha256";
     const FEWEST: usize = 4;
     let name = reference.repository.path().strip_prefix("library/")?;
-    let (hex, surely) = match &reference.tag {
-        Some(tag) if name == ALGORITHM => (tag.as_str(), true),
+    if reference.repository.registry() != DOCKER_HUB {
+        return None;
+    }
+    match &reference.tag {
+        Some(tag) if name == ALGORITHM => return Some((tag, true)),
         Some(_) => return None,
-        None => (name, name.len() >= SHOWN),
-    };
-    let is_hex = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (is_hex && hex.len() >= FEWEST && reference.repository.registry() == DOCKER_HUB).then_some((hex, surely))
+        None => {}
+    }
+    let is_hex = name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (is_hex && name.len() >= FEWEST).then_some((name, name.len() >= SHOWN))
 }
 
 /// Opens a registry's image. Its layers are read from there and not kept.

@@ -155,6 +155,11 @@ impl Render for Terminal {
                     self.above(&format!("{} {}", self.paint(AnsiColor::Red, "✗"), line.text));
                 }
             }
+            Event::Cancelled { id } => {
+                if let Some(line) = self.end(*id).filter(|line| !line.quiet) {
+                    self.above(&format!("{} {} cancelled", self.paint(AnsiColor::Yellow, "-"), line.text));
+                }
+            }
             Event::Note { message } => self.above(&format!("note: {}", words::one_line(message))),
             Event::Warning { message } => {
                 let label = self.paint(AnsiColor::Yellow, "warning:");

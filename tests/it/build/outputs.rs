@@ -265,7 +265,8 @@ fn images_without_a_name_are_known_by_their_digest() {
     build(&ctx, &["-t", "app"]);
     let told: Value = serde_json::from_slice(&inspect(&id).stdout).unwrap();
     assert_eq!(told["digest"], digest);
-    for name in [format!("sha256:{}", "0".repeat(64)), "000000000000".to_owned()] {
+    for name in [format!("sha256:{}", "0".repeat(64)), "000000000000".to_owned(), "sha256:000-no".to_owned()]
+    {
         let done = inspect(&name);
         assert_eq!(done.status.code(), Some(3), "{}", ctx.describe(&done));
         let text = String::from_utf8_lossy(&done.stderr).into_owned();

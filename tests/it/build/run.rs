@@ -180,6 +180,8 @@ fn the_first_failure_ends_the_others() {
                 COPY --from=slow /x /\nCOPY --from=bad /x /\n";
     let (done, told) = ctx.with_busybox().dockerfile(text, &["-j", "2"]);
     assert!(!done && told.contains("exit status 4"), "{told}");
+    assert_eq!(told.matches(" FAILED ").count(), 1, "what is given up has not failed: {told}");
+    assert_eq!(told.contains("RUN sleep 600"), told.contains(" CANCELLED "), "{told}");
 }
 
 /// A base that nobody has in the store, and the path of its layer.
