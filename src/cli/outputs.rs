@@ -1,6 +1,6 @@
 //! What becomes of a built image.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 
@@ -135,7 +135,15 @@ fn write(
         Output::Oci { dest, tar: false } => output::write_layout(store, built, names, dest, &engine.sink)?,
         Output::Oci { dest, tar: true } => output::write_layout_tar(store, built, names, dest)?,
         Output::Docker { dest } => output::write_archive(store, built, names, dest)?,
-        Output::Local { dest } => output::write_directory(store, built, dest, &engine.sink)?,
+        Output::Local { dest } => {
+            output::write_directory(store, built, dest, &engine.sink)?;
+            if let Some(file) = looks_like_archive(dest) {
+                engine.sink.warn(format!(
+                    "{file} is a directory with the image's files; for an archive, write -o type=oci,dest={file}, \
+                     or type=docker, or type=tar"
+                ));
+            }
+        }
         Output::Tar { dest } => output::write_tar(store, built, dest.as_deref())?,
         Output::Load => {
             let one = for_this_machine(engine, built);
@@ -146,6 +154,12 @@ fn write(
     }
     task.finish(Outcome::Done, None);
     Ok(Some(went))
+}
+
+/// The name of a directory that sounds as if an archive had been meant.
+fn looks_like_archive(dest: &Path) -> Option<Cow<'_, str>> {
+    let is_archive = dest.extension().is_some_and(|end| end == "tar" || end == "tgz" || end == "gz");
+    dest.file_name().filter(|_| is_archive).map(|name| name.to_string_lossy())
 }
 
 /// Where an image was loaded, and as what. Without Docker it is podman: not everybody expects that.

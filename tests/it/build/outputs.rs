@@ -274,6 +274,18 @@ fn images_without_a_name_are_known_by_their_digest() {
     }
 }
 
+#[test]
+fn a_directory_that_is_called_as_an_archive_is_told_of() {
+    let ctx = project();
+    let told = |output| String::from_utf8(ctx.run(&["build", "-o", output]).stderr).unwrap();
+    let text = told("out.tar");
+    assert!(
+        text.contains("warning: out.tar is a directory") && text.contains("type=oci,dest=out.tar"),
+        "{text}"
+    );
+    assert!(!told("out").contains("warning") && !told("type=oci,dest=b.tar").contains("warning"));
+}
+
 /// A program of this name that prints something for `load` and fails at all else if `answers` is not.
 fn engine(folder: &Path, name: &str, answers: bool, loads: &str) {
     let path = folder.join(name);
