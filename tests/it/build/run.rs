@@ -306,6 +306,8 @@ fn commands_have_the_hosts_network_unless_told_otherwise() {
         let (done, told) = ctx.dockerfile(&text(flag), &all);
         assert!(!done && told.contains("exit status 9"), "{told}");
     }
+    let (done, told) = ctx.dockerfile("FROM bb\nRUN --network=none wget http://own.test\n", &[]);
+    assert!(!done && told.contains("hint: the step has no network"), "{told}");
     let (done, told) = ctx.dockerfile(&text("--network=host"), &["--network", "none"]);
     assert!(!done && told.contains("--allow network.host"), "{told}");
     let all = [&host[..], &["--network", "none", "--allow", "network.host", "--no-cache"]].concat();
