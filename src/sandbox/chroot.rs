@@ -18,7 +18,7 @@ use super::{
     Execution, FileMount, RunMount,
     fault::Fault,
     probe::in_child,
-    root::{DEVICE_LINKS, DEVICES, MountPoints},
+    root::{DEVICE_LINKS, DEVICES, MountPoints, not_the_root},
     tree::{self, Flavour},
 };
 
@@ -269,6 +269,7 @@ fn point(target: &str, directory: bool) -> Result<Point, Fault> {
     if fs::metadata(target).is_err() {
         points.make(Path::new(target), directory)?;
     }
+    not_the_root(target)?;
     let real = fs::canonicalize(target).map_err(Fault::of(format!("find {target}")))?;
     Ok(Point { place: relative(&real), made: points.paths().map(relative).collect() })
 }

@@ -134,6 +134,7 @@ pub(super) fn enter(
         match mount {
             RunMount::Tmpfs { target, size } => {
                 points.make(Path::new(target), true)?;
+                not_the_root(target)?;
                 let size = size.map(|size| format!(",size={size}")).unwrap_or_default();
                 tmpfs(Path::new(target), MountFlags::NOSUID | MountFlags::NODEV, &format!("mode=1777{size}"))
                     .map_err(Fault::of(format!("mount a tmpfs on {target}")))?;
@@ -148,7 +149,21 @@ pub(super) fn enter(
 fn attach(waiting: Option<Waiting>, points: &mut MountPoints) -> Result<(), Fault> {
     let Some(Waiting { mount, target, directory }) = waiting else { return Ok(()) };
     points.make(Path::new(&target), directory)?;
+    not_the_root(&target)?;
     mount.attach(&target).map_err(Fault::of(format!("mount {target}")))
+}
+
+/// Refuses a place that leads to the root itself, by links of the image: what is mounted there is not seen, and on the rung
+/// without mounts it would take the place of everything.
+pub(super) fn not_the_root(target: &str) -> Result<(), Fault> {
+    match fs::canonicalize(target) {
+        Ok(real) if real == Path::new("/") => {
+            let reason = format!("cannot mount on {target}: it leads to the root directory");
+            Err(Fault::new("", reason).hint("choose a path that is not a link to / in the image"))
+        }
+        // What cannot be found is told of by what mounts there.
+        _ => Ok(()),
+    }
 }
 
 /// Mounts the trees. Below them lies one more, with a place for everything that will be mounted: so mount points need

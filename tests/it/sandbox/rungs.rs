@@ -167,3 +167,50 @@ fn the_doctor_tells_of_each_rung() {
     // It leaves nothing behind.
     assert!(!context.store().exists());
 }
+
+#[tokio::test]
+async fn nothing_is_mounted_in_the_place_of_the_root() {
+    for mode in Mode::ALL {
+        let ground = match mode {
+            Mode::SingleId => Ground::of_user(NOBODY, Some(mode)).await.unwrap(),
+            _ => Ground::new(Some(mode)).await,
+        };
+        let cache = ground.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        fs::write(cache.join("kept"), "kept").unwrap();
+        for (target, link) in
+            [("/", "/"), ("/all", "/"), ("/all", "etc/.."), ("/etc/..", "/"), ("/all", "/all/..")]
+        {
+            let at = ground.base.join("all");
+            let _ = fs::remove_file(&at);
+            std::os::unix::fs::symlink(link, at).unwrap();
+            let target = || target.to_owned();
+            let mounts = [
+                RunMount::Bind { target: target(), source: cache.clone(), read_only: false },
+                RunMount::Bind { target: target(), source: cache.clone(), read_only: true },
+                RunMount::Trees {
+                    target: target(),
+                    lower: vec![cache.clone()],
+                    source: String::new(),
+                    read_only: true,
+                },
+                RunMount::Tmpfs { target: target(), size: None },
+            ];
+            for mount in mounts {
+                let mut step = ground.shell("echo it runs");
+                step.mounts.push(mount.clone());
+                let told = match ground.try_run(&step).await {
+                    Err(error) => error.to_string(),
+                    Ok(outcome) => panic!("{mode:?}: {mount:?}: {:?}: {}", outcome.ran.exit, outcome.out),
+                };
+                let expected = match link {
+                    // That goes round in circles.
+                    "/all/.." => "Too many levels of symbolic links".to_owned(),
+                    _ => format!("cannot mount on {}: it leads to the root directory", target()),
+                };
+                assert!(told.contains(&expected), "{mode:?}: {mount:?}: {told}");
+            }
+        }
+        assert_eq!(fs::read_to_string(cache.join("kept")).unwrap(), "kept");
+    }
+}
