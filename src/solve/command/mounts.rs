@@ -68,7 +68,7 @@ pub(super) async fn mounts(
             Mount::Secret(secret) => made.secret(run, secret)?,
             Mount::Ssh(ssh) => {
                 if let Some(agent) = run.commands.options.agents.get(&ssh.id) {
-                    let lent = lend(&run.engine.store, agent)?;
+                    let lent = lend(&run.engine.store, agent, run.engine.sink.clone())?;
                     made.mounts.push(bind(&ssh.target, lent.socket.clone(), false));
                     made._lent.push(lent);
                     made.agent.get_or_insert_with(|| ssh.target.clone());
