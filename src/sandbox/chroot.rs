@@ -4,7 +4,7 @@
 use std::{
     fs::{self, Permissions},
     io,
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -15,10 +15,10 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Execution, FileMount, RunMount,
+    Execution, FileMount, Mode, RunMount,
     fault::Fault,
     probe::in_child,
-    root::{DEVICE_LINKS, DEVICES, MountPoints, not_the_root},
+    root::{DEVICE_LINKS, DEVICES, MountPoints, give, not_the_root},
     tree::{self, Flavour},
 };
 
@@ -113,6 +113,12 @@ impl Furniture {
                 fs::set_permissions(&here, Permissions::from_mode(0o1777)).map_err(Fault::of(action()))
             }
             RunMount::Bind { source, read_only, .. } => self.bind(source, *read_only, place),
+            // It cannot be copied; a second name is as good as the first.
+            RunMount::Socket { source, mode, uid, gid, .. } => {
+                give(source, *mode, (*uid, *gid), Mode::Chroot)
+                    .and_then(|()| fs::hard_link(source, &here))
+                    .map_err(Fault::of(action()))
+            }
             RunMount::Trees { lower, source, .. } => {
                 let stack = self.spare("mount");
                 tree::flatten(lower, &stack, self.flavour).map_err(Fault::from_error)?;
@@ -283,6 +289,5 @@ fn write(path: &Path, file: &FileMount) -> io::Result<()> {
     // A secret is nobody else's at any time.
     let mut made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.content.write_to(&mut made)?;
-    chown(path, Some(file.uid), Some(file.gid))?;
-    fs::set_permissions(path, Permissions::from_mode(file.mode))
+    give(path, file.mode, (file.uid, file.gid), Mode::Chroot)
 }

@@ -139,7 +139,9 @@ pub(super) fn enter(
                 tmpfs(Path::new(target), MountFlags::NOSUID | MountFlags::NODEV, &format!("mode=1777{size}"))
                     .map_err(Fault::of(format!("mount a tmpfs on {target}")))?;
             }
-            RunMount::Bind { .. } | RunMount::Trees { .. } => attach(waiting.next(), &mut points)?,
+            RunMount::Bind { .. } | RunMount::Socket { .. } | RunMount::Trees { .. } => {
+                attach(waiting.next(), &mut points)?
+            }
         }
     }
     waiting.try_for_each(|file| attach(Some(file), &mut points))?;
@@ -222,6 +224,10 @@ fn prepare(
     let (source, target, read_only) = match mount {
         RunMount::Tmpfs { .. } => return Ok(None),
         RunMount::Bind { target, source, read_only } => (source.clone(), target, *read_only),
+        RunMount::Socket { target, source, mode, uid, gid } => {
+            give(source, *mode, (*uid, *gid), ground.mode).map_err(Fault::of(format!("make {target}")))?;
+            (source.clone(), target, false)
+        }
         RunMount::Trees { target, lower, source, read_only } => {
             let mut lowers = vec![stage.directory("empty")?];
             lowers.extend_from_slice(lower);
@@ -271,13 +277,18 @@ fn prepare_file(file: &FileMount, ground: &Ground, stage: &mut Stage) -> Result<
     fs::File::create(&path)
         .and_then(|mut made| file.content.write_to(&mut made))
         .map_err(Fault::of(action()))?;
-    if ground.mode != Mode::SingleId && (file.uid, file.gid) != (0, 0) {
-        chown(&path, Some(file.uid), Some(file.gid)).map_err(Fault::of(action()))?;
-    }
-    fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(Fault::of(action()))?;
+    give(&path, file.mode, (file.uid, file.gid), ground.mode).map_err(Fault::of(action()))?;
     let mount =
         Detached::view(&path, INERT | MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(Fault::of(action()))?;
     Ok(Waiting { mount, target: file.target.clone(), directory: false })
+}
+
+/// Gives a file of root's an owner and a mode. With one id, everybody is its owner.
+pub(super) fn give(path: &Path, mode: u32, (uid, gid): (u32, u32), rung: Mode) -> io::Result<()> {
+    if rung != Mode::SingleId && (uid, gid) != (0, 0) {
+        chown(path, Some(uid), Some(gid))?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 fn proc(ground: &Ground) -> Result<Option<Detached>, Fault> {

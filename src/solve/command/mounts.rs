@@ -69,7 +69,13 @@ pub(super) async fn mounts(
             Mount::Ssh(ssh) => {
                 if let Some(agent) = run.commands.options.agents.get(&ssh.id) {
                     let lent = lend(&run.engine.store, agent, run.engine.sink.clone())?;
-                    made.mounts.push(bind(&ssh.target, lent.socket.clone(), false));
+                    made.mounts.push(RunMount::Socket {
+                        target: ssh.target.clone(),
+                        source: lent.socket.clone(),
+                        mode: ssh.mode.map_or(0o600, |mode| mode.0),
+                        uid: ssh.uid,
+                        gid: ssh.gid,
+                    });
                     made._lent.push(lent);
                     made.agent.get_or_insert_with(|| ssh.target.clone());
                 }

@@ -2,10 +2,7 @@
 
 use std::{
     fs, io,
-    os::{
-        fd::AsRawFd,
-        unix::fs::{DirBuilderExt, PermissionsExt},
-    },
+    os::{fd::AsRawFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -34,7 +31,7 @@ pub(super) struct Lent {
     task: JoinHandle<()>,
 }
 
-/// Lends the agent at `agent`.
+/// Lends the agent at `agent`. The sandbox gives the socket its mode and owner.
 pub(super) fn lend(store: &Store, agent: &Path, sink: Sink) -> Result<Lent, StepError> {
     let folder = store.temporary_path();
     // Nobody gets at the socket but through the mount.
@@ -45,8 +42,6 @@ pub(super) fn lend(store: &Store, agent: &Path, sink: Sink) -> Result<Lent, Step
     let opened = fs::File::open(&folder).map_err(StoreError::io("open", &folder))?;
     let short = format!("/proc/self/fd/{}/s", opened.as_raw_fd());
     let listener = UnixListener::bind(short).map_err(StoreError::io("listen at", &socket))?;
-    let open = fs::Permissions::from_mode(0o666);
-    fs::set_permissions(&socket, open).map_err(StoreError::io("set the mode of", &socket))?;
     let agent = agent.to_owned();
     let task = tokio::spawn(async move {
         let accept =
