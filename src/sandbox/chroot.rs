@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Execution, FileMount, Mode, RunMount,
     fault::Fault,
+    inside::MountPoints,
     probe::in_child,
-    root::{DEVICE_LINKS, DEVICES, MountPoints, give, not_the_root},
+    root::{DEVICE_LINKS, DEVICES, give, not_the_root},
     tree::{self, Flavour},
 };
 

@@ -5,15 +5,15 @@ use std::{
     fs, io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{ffi::OsStrExt, fs::PermissionsExt, net::UnixStream},
+        unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{Mode as FileMode, OFlags},
+    fs::{FileType, Mode as FileMode, OFlags, fstat},
     io::Errno,
-    process::{Gid, Uid, chdir, setsid},
+    process::{Gid, Uid, fchdir, getcwd, setsid},
     stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Execution, Mode, User, architecture::program_for, binfmt, fakeroot, fault::Fault, ground::Ground,
-    init::Step, limits, pages, sys,
+    init::Step, inside, limits, pages, sys,
 };
 
 /// What becomes of a command that could not be started.
@@ -48,27 +48,48 @@ pub(super) struct Outputs {
     pub(super) calls: Option<UnixStream>,
 }
 
-/// Makes the working directory, where the image has none.
-pub(super) fn make_workdir(execution: &Execution) -> Result<(), Fault> {
+/// Finds the working directory, or makes it where the image has none.
+pub(super) fn make_workdir(execution: &Execution) -> Result<OwnedFd, Fault> {
     let path = workdir(execution);
-    fs::create_dir_all(path).map_err(Fault::of(format!("make the working directory {}", path.display())))
+    inside::make(path, true, &mut |_, _| ())
+        .map_err(Fault::of(format!("make the working directory {}", path.display())))
 }
 
 fn workdir(execution: &Execution) -> &Path {
     if execution.workdir.is_empty() { Path::new("/") } else { Path::new(&execution.workdir) }
 }
 
+/// Enters the working directory, and makes sure that it is in the root.
+fn enter(directory: BorrowedFd<'_>) -> io::Result<()> {
+    fchdir(directory)?;
+    match getcwd(Vec::new())?.as_bytes() {
+        // The kernel says `(unreachable)` of others.
+        [b'/', ..] => Ok(()),
+        _ => Err(io::Error::other("it is not in the root of the step")),
+    }
+}
+
 /// Becomes the command. Returns only if that fails.
 ///
 /// The registration of its emulator goes to `keeper`.
-pub(super) fn start(step: &Step<'_>, outputs: &Outputs, keeper: &UnixStream) -> NotStarted {
-    match prepare(step, outputs, keeper) {
+pub(super) fn start(
+    step: &Step<'_>,
+    outputs: &Outputs,
+    workdir: BorrowedFd<'_>,
+    keeper: &UnixStream,
+) -> NotStarted {
+    match prepare(step, outputs, workdir, keeper) {
         Err(fault) => NotStarted::Fault(fault),
         Ok(()) => replace(step.execution),
     }
 }
 
-fn prepare(step: &Step<'_>, outputs: &Outputs, keeper: &UnixStream) -> Result<(), Fault> {
+fn prepare(
+    step: &Step<'_>,
+    outputs: &Outputs,
+    directory: BorrowedFd<'_>,
+    keeper: &UnixStream,
+) -> Result<(), Fault> {
     let execution = step.execution;
     sys::reset_signals();
     setsid().map_err(Fault::of("start a session"))?;
@@ -82,8 +103,8 @@ fn prepare(step: &Step<'_>, outputs: &Outputs, keeper: &UnixStream) -> Result<()
     if execution.of_32_bits {
         sys::of_32_bits().map_err(Fault::of("become a program of 32 bits"))?;
     }
-    let path = workdir(execution);
-    chdir(path).map_err(Fault::of(format!("enter the working directory {}", path.display())))?;
+    let path = workdir(execution).display();
+    enter(directory).map_err(Fault::of(format!("enter the working directory {path}")))?;
     if let Some(emulator) = step.emulator {
         let registration = binfmt::enter()?;
         registration.add(emulator)?;
@@ -147,22 +168,36 @@ fn search_path(execution: &Execution) -> &str {
 /// Finds a program as a shell does.
 fn look_up(program: &str, path: &str) -> Result<PathBuf, NotStarted> {
     if program.contains('/') {
-        return Ok(PathBuf::from(program));
+        let path = PathBuf::from(program);
+        return match inside::find(&path) {
+            Err(error) if is_loop(&error) => Err(NotStarted::Status(
+                126,
+                format!("{program} leads through too many links, or one of /proc"),
+            )),
+            // What else is wrong with it shows when it is run.
+            _ => Ok(path),
+        };
     }
     let mut denied = None;
     for directory in path.split(':') {
         let directory = if directory.is_empty() { "." } else { directory };
         let candidate = Path::new(directory).join(program);
-        match fs::metadata(&candidate) {
-            Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => return Ok(candidate),
-            Ok(found) if found.is_file() => denied = Some(candidate),
-            _ => {}
+        let found = inside::find(&candidate).and_then(|found| Ok(fstat(found)?));
+        match found.map(|found| found.st_mode) {
+            Ok(mode) if !FileType::from_raw_mode(mode).is_file() => {}
+            Ok(mode) if mode & 0o111 != 0 => return Ok(candidate),
+            Ok(_) => denied = Some(candidate),
+            Err(_) => {}
         }
     }
     Err(match denied {
         Some(candidate) => NotStarted::Status(126, format!("{} is not executable", candidate.display())),
         None => NotStarted::Status(127, format!("{program} is not in the PATH of the image ({path})")),
     })
+}
+
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 /// What it means that a program was not executed.

@@ -3,12 +3,17 @@
 
 use std::{
     fs::File,
-    os::{fd::AsFd, unix::net::UnixStream},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
 };
 
 use rustix::{
     process::{Pid, Signal, WaitOptions, getpid, kill_process, set_parent_process_death_signal, wait},
+    stdio::{dup2_stderr, dup2_stdout},
     thread::UnshareFlags,
 };
 use serde::{Deserialize, Serialize};
@@ -23,8 +28,9 @@ use super::{
     fakeroot,
     fault::Fault,
     ground::{Ground, Proc},
+    inside::MountPoints,
     protocol,
-    root::{self, MountPoints, Places},
+    root::{self, Places},
     sys,
 };
 
@@ -46,6 +52,8 @@ pub(super) struct Step<'a> {
     pub(super) confinement: &'a Confinement,
     /// What runs its programs, where the processor does not.
     pub(super) emulator: Option<&'a Opened>,
+    /// Files that are locked as long as a process of the step lives.
+    pub(super) locks: &'a [OwnedFd],
     /// Limits for all processes together, where they can be had.
     pub(super) cgroup: Option<&'a Cgroup>,
 }
@@ -65,14 +73,15 @@ fn run_command(step: &Step<'_>, outputs: &Outputs, mut reports: &File) -> Result
     if let Some(cgroup) = step.cgroup {
         cgroup.join()?;
     }
+    keep_only(step, outputs, reports).map_err(Fault::of("let go of what the supervisor has open"))?;
     let points = match step.ground.mode {
         Mode::Chroot => chroot::enter(step.places.upper).map(|()| MountPoints::default()),
         Mode::Root | Mode::UserNamespace | Mode::SingleId => enter(step),
     }?;
-    command::make_workdir(step.execution)?;
+    let workdir = command::make_workdir(step.execution)?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::of("make a socket"))?;
     let child = sys::fork(|| {
-        let not_started = command::start(step, outputs, &theirs);
+        let not_started = command::start(step, outputs, workdir.as_fd(), &theirs);
         u8::from(protocol::send(&mut reports, &Report::NotStarted(not_started)).is_err())
     })
     .map_err(Fault::of("fork"))?;
@@ -87,6 +96,19 @@ fn run_command(step: &Step<'_>, outputs: &Outputs, mut reports: &File) -> Result
     drop(registration);
     points.remove();
     Ok(status)
+}
+
+/// Lets go of all else that is open: a directory of the host among it would be a way out of the root.
+fn keep_only(step: &Step<'_>, outputs: &Outputs, reports: &File) -> io::Result<()> {
+    // What a panic says is seen in the step's output.
+    dup2_stdout(&outputs.err)?;
+    dup2_stderr(&outputs.err)?;
+    let mut kept = vec![outputs.out.as_fd(), outputs.err.as_fd(), reports.as_fd()];
+    kept.extend(outputs.calls.as_ref().map(AsFd::as_fd));
+    kept.extend(step.emulator.map(|emulator| emulator.file.as_fd()));
+    kept.extend(step.locks.iter().map(AsFd::as_fd));
+    sys::close_all_but(&kept);
+    Ok(())
 }
 
 fn enter(step: &Step<'_>) -> Result<MountPoints, Fault> {

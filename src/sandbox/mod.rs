@@ -30,6 +30,7 @@ mod fakeroot;
 mod fault;
 mod ground;
 mod init;
+mod inside;
 mod landlock;
 mod limits;
 mod mode;

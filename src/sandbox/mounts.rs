@@ -12,7 +12,7 @@ use rustix::{
     fs::CWD,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
-        fsconfig_create, fsmount, fsopen, mount, move_mount, open_tree,
+        fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree,
     },
 };
 
@@ -46,17 +46,27 @@ impl Detached {
         Ok(Self(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?))
     }
 
+    /// An empty file system in memory, whose root has this mode (in octal), with room for so many bytes; by default half
+    /// of the memory.
+    pub(super) fn tmpfs(attributes: MountAttrFlags, mode: &str, size: Option<u64>) -> io::Result<Self> {
+        let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(context.as_fd(), "mode", mode)?;
+        if let Some(size) = size {
+            fsconfig_set_string(context.as_fd(), "size", size.to_string())?;
+        }
+        fsconfig_create(context.as_fd())?;
+        Ok(Self(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?))
+    }
+
     /// The mount itself: it is there as long as this is open.
     pub(super) fn into_inner(self) -> OwnedFd {
         self.0
     }
 
-    /// Puts it where it is to be seen.
-    pub(super) fn attach(&self, target: impl AsRef<Path>) -> io::Result<()> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
-            | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS
-            | MoveMountFlags::MOVE_MOUNT_T_AUTOMOUNTS;
-        Ok(move_mount(self.0.as_fd(), "", CWD, target.as_ref(), flags)?)
+    /// Puts it where it is to be seen: on a directory or file that was opened.
+    pub(super) fn attach(&self, place: impl AsFd) -> io::Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        Ok(move_mount(self.0.as_fd(), "", place.as_fd(), "", flags)?)
     }
 }
 

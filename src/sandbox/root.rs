@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{PermissionsExt, chown},
+    },
     path::{Path, PathBuf},
 };
 
@@ -19,6 +22,7 @@ use super::{
     Execution, FileMount, Mode, Network, RunMount,
     fault::Fault,
     ground::{Ground, Layers, Proc},
+    inside::{self, MountPoints},
     mounts::{Detached, INERT, Stage, Upper, tmpfs},
     tree::Marks,
 };
@@ -59,6 +63,9 @@ pub(super) const DEVICE_LINKS: [(&str, &str); 5] = [
 
 const SHM_SIZE: u64 = 64 << 20;
 
+/// The size of `/dev`, in bytes.
+const DEV_SIZE: u64 = 64 << 20;
+
 /// Directories of the host that a step's root is made from.
 #[derive(Debug)]
 pub(super) struct Places<'a> {
@@ -71,17 +78,6 @@ pub(super) struct Places<'a> {
     /// An empty directory to mount on, which all steps share: each has a mount namespace of its own.
     pub(super) stage: &'a Path,
 }
-
-/// A directory or file that was made for something to be mounted on.
-#[derive(Debug)]
-struct MountPoint {
-    path: PathBuf,
-    directory: bool,
-}
-
-/// Mount points that were made, outermost first.
-#[derive(Debug, Default)]
-pub(super) struct MountPoints(Vec<MountPoint>);
 
 /// A mount that waits for the new root.
 struct Waiting {
@@ -110,7 +106,7 @@ pub(super) fn enter(
     }
     let proc = proc(ground)?;
     let sys = sys(ground);
-    let devices = devices(ground)?;
+    let devices = devices(ground, &stage)?;
 
     let root = root(ground, execution, places, &mut stage, &waiting)?;
     chdir(&root).and_then(|()| pivot_root(".", ".")).map_err(Fault::of("change the root"))?;
@@ -120,23 +116,23 @@ pub(super) fn enter(
     // From here on nothing of the host can be reached by a path.
     let mut points = MountPoints::default();
     for (target, mount) in [("/proc", &proc), ("/sys", &sys)] {
-        points.make(Path::new(target), true)?;
+        let place = points.make(Path::new(target), true)?;
         if let Some(mount) = mount {
-            mount.attach(target).map_err(Fault::of(format!("mount {target}")))?;
+            mount.attach(place).map_err(Fault::of(format!("mount {target}")))?;
         }
     }
-    points.make(Path::new("/dev"), true)?;
-    dev(ground, execution, devices)?;
+    dev(ground, execution, &devices, points.make(Path::new("/dev"), true)?)?;
     limit_processes(ground);
     protect(ground)?;
     let mut waiting = waiting.into_iter();
     for mount in &execution.mounts {
         match mount {
             RunMount::Tmpfs { target, size } => {
-                points.make(Path::new(target), true)?;
+                let place = points.make(Path::new(target), true)?;
                 not_the_root(target)?;
-                let size = size.map(|size| format!(",size={size}")).unwrap_or_default();
-                tmpfs(Path::new(target), MountFlags::NOSUID | MountFlags::NODEV, &format!("mode=1777{size}"))
+                let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+                Detached::tmpfs(attributes, "1777", *size)
+                    .and_then(|mount| mount.attach(place))
                     .map_err(Fault::of(format!("mount a tmpfs on {target}")))?;
             }
             RunMount::Bind { .. } | RunMount::Socket { .. } | RunMount::Trees { .. } => {
@@ -150,9 +146,9 @@ pub(super) fn enter(
 
 fn attach(waiting: Option<Waiting>, points: &mut MountPoints) -> Result<(), Fault> {
     let Some(Waiting { mount, target, directory }) = waiting else { return Ok(()) };
-    points.make(Path::new(&target), directory)?;
+    let place = points.make(Path::new(&target), directory)?;
     not_the_root(&target)?;
-    mount.attach(&target).map_err(Fault::of(format!("mount {target}")))
+    mount.attach(place).map_err(Fault::of(format!("mount {target}")))
 }
 
 /// Refuses a place that leads to the root itself, by links of the image: what is mounted there is not seen, and on the rung
@@ -310,46 +306,63 @@ fn sys(ground: &Ground) -> Option<Detached> {
     }
 }
 
-/// Views of the host's devices, where new ones cannot be made.
-fn devices(ground: &Ground) -> Result<Vec<Detached>, Fault> {
-    if ground.flavour.marks == Marks::Trusted {
-        return Ok(Vec::new());
-    }
-    let view = |(name, ..): (&str, u32, u32)| {
-        let path = Path::new("/dev").join(name);
+/// The devices that every step has: nodes of its own, or views of the host's where none can be made.
+fn devices(ground: &Ground, stage: &Stage) -> Result<Vec<Detached>, Fault> {
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let from = if ground.flavour.marks == Marks::Trusted {
+        device_nodes(stage)?
+    } else {
         // Read-only concerns the node: where root is the host's root, its mode would be changed for the whole host.
         // What is written to the device goes there all the same.
-        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC
-            | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+        PathBuf::from("/dev")
+    };
+    let view = |(name, ..): (&str, u32, u32)| {
+        let path = from.join(name);
         Detached::view(&path, attributes).map_err(Fault::of(format!("use the device {}", path.display())))
     };
     DEVICES.into_iter().map(view).collect()
 }
 
-fn dev(ground: &Ground, execution: &Execution, views: Vec<Detached>) -> Result<(), Fault> {
-    let dev = Path::new("/dev");
-    let action = |what: &str| Fault::of::<io::Error>(format!("make /dev{what}"));
-    tmpfs(dev, MountFlags::NOSUID | MountFlags::STRICTATIME, "mode=755,size=64m").map_err(action(""))?;
+/// Nodes in a file system that commands do not see as a whole: they can make none in it.
+fn device_nodes(stage: &Stage) -> Result<PathBuf, Fault> {
+    let directory = stage.directory("devices")?;
+    tmpfs(&directory, MountFlags::NOSUID | MountFlags::NOEXEC, "mode=755,size=64k")
+        .map_err(Fault::of("mount a tmpfs"))?;
     let umask = rustix::process::umask(FileMode::empty());
     for (name, major, minor) in DEVICES {
-        let path = dev.join(name);
-        if views.is_empty() {
-            let mode = FileMode::from_raw_mode(0o666);
-            mknodat(CWD, &path, FileType::CharacterDevice, mode, makedev(major, minor))
-                .map_err(|error| action(name)(error.into()))?;
-        } else {
-            fs::File::create(&path).map_err(action(name))?;
-        }
+        let mode = FileMode::from_raw_mode(0o666);
+        mknodat(CWD, directory.join(name), FileType::CharacterDevice, mode, makedev(major, minor))
+            .map_err(Fault::of(format!("make /dev/{name}")))?;
     }
+    rustix::process::umask(umask);
+    Ok(directory)
+}
+
+/// `/dev`. Commands may make device nodes, as they may in containers, and those of root on the host would lead to the
+/// host's devices: so none opens here but the views, unless the user trusts the command with everything.
+fn dev(ground: &Ground, execution: &Execution, views: &[Detached], place: OwnedFd) -> Result<(), Fault> {
+    let dev = Path::new("/dev");
+    let action = |what: &str| Fault::of::<io::Error>(format!("make /dev{what}"));
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    if !execution.privileged {
+        attributes |= MountAttrFlags::MOUNT_ATTR_NODEV;
+    }
+    Detached::tmpfs(attributes, "755", Some(DEV_SIZE))
+        .and_then(|mount| mount.attach(place))
+        .map_err(action(""))?;
+    let umask = rustix::process::umask(FileMode::empty());
     for (view, (name, ..)) in views.iter().zip(DEVICES) {
-        view.attach(dev.join(name)).map_err(action(name))?;
+        let path = dev.join(name);
+        fs::File::create(&path)
+            .and_then(|_| view.attach(inside::find(&path)?))
+            .map_err(action(&format!("/{name}")))?;
     }
     for (name, target) in DEVICE_LINKS {
-        std::os::unix::fs::symlink(target, dev.join(name)).map_err(action(name))?;
+        std::os::unix::fs::symlink(target, dev.join(name)).map_err(action(&format!("/{name}")))?;
     }
     for name in ["pts", "shm", "mqueue"] {
-        fs::create_dir(dev.join(name)).map_err(action(name))?;
+        fs::create_dir(dev.join(name)).map_err(action(&format!("/{name}")))?;
     }
     rustix::process::umask(umask);
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -387,6 +400,7 @@ fn limit_processes(ground: &Ground) {
 /// another's `/proc`, what cannot be covered is covered there already.
 fn protect(ground: &Ground) -> Result<(), Fault> {
     let mut empty: Option<&str> = None;
+    let view = |path, attributes| Detached::view(path, attributes)?.attach(inside::find(path)?);
     for path in MASKED {
         let Ok(metadata) = fs::symlink_metadata(path) else { continue };
         let done = match (metadata.is_dir(), empty) {
@@ -401,7 +415,7 @@ fn protect(ground: &Ground) -> Result<(), Fault> {
     }
     for path in READ_ONLY.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()) {
         let attributes = INERT | MountAttrFlags::MOUNT_ATTR_RDONLY;
-        let done = Detached::view(Path::new(path), attributes).and_then(|view| view.attach(path));
+        let done = view(Path::new(path), attributes);
         protected(ground, path, done)?;
     }
     Ok(())
@@ -409,59 +423,6 @@ fn protect(ground: &Ground) -> Result<(), Fault> {
 
 fn protected(ground: &Ground, path: &str, done: io::Result<()>) -> Result<(), Fault> {
     if ground.facts.proc == Proc::Own { done.map_err(Fault::of(format!("protect {path}"))) } else { Ok(()) }
-}
-
-impl MountPoints {
-    /// Makes sure that there is something to mount on.
-    pub(super) fn make(&mut self, path: &Path, directory: bool) -> Result<(), Fault> {
-        let shown = path.display();
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() == directory => return Ok(()),
-            Ok(found) if found.is_dir() => {
-                return Err(Fault::new("", format!("cannot mount a file on {shown}: it is a directory")));
-            }
-            Ok(_) => {
-                return Err(Fault::new("", format!("cannot mount a directory on {shown}: it is a file")));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Fault::of(format!("look at {shown}"))(error)),
-        }
-        // A link to what is not there: that is made.
-        if let Ok(link) = fs::read_link(path) {
-            let target = path.parent().unwrap_or(Path::new("/")).join(link);
-            return self.make(&target, directory);
-        }
-        if let Some(parent) = path.parent() {
-            self.make(parent, true)?;
-        }
-        let made = match directory {
-            true => fs::DirBuilder::new().mode(0o755).create(path),
-            false => fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path).map(drop),
-        };
-        made.map_err(Fault::of(format!("make {shown} to mount on")))?;
-        self.0.push(MountPoint { path: path.to_owned(), directory });
-        Ok(())
-    }
-
-    /// What was made, outermost first.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|point| point.path.as_path())
-    }
-
-    /// Takes away those that nothing came to be in.
-    pub(super) fn remove(&self) {
-        for point in self.0.iter().rev() {
-            let _ = unmount(&point.path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
-            // What has become something else, or is used, stays.
-            let _ = match point.directory {
-                true => fs::remove_dir(&point.path),
-                false if fs::metadata(&point.path).is_ok_and(|file| file.len() == 0) => {
-                    fs::remove_file(&point.path)
-                }
-                false => Ok(()),
-            };
-        }
-    }
 }
 
 /// The network namespace that a step needs.

@@ -63,7 +63,7 @@ fn run(
         Ok(made) => made,
         Err(fault) => return u8::from(protocol::send(&mut socket, &Reply::Done(Err(fault))).is_err()),
     };
-    let result = run_step((ground, scratch), execution, (outputs, emulator), &mut socket, &work);
+    let result = run_step((ground, scratch), execution, (outputs, emulator, &locks), &mut socket, &work);
     // No process of the step is left; to clear up, they are not needed.
     drop(locks);
     if !matches!(&result, Ok(Done { exit: Exit::Code(0), .. })) {
@@ -120,7 +120,7 @@ fn work_directory(scratch: &Path) -> Result<(PathBuf, File), Fault> {
 fn run_step(
     (ground, scratch): (&Ground, &Path),
     execution: &Execution,
-    (outputs, emulator): (Outputs, Option<Opened>),
+    (outputs, emulator, locks): (Outputs, Option<Opened>, &[OwnedFd]),
     socket: &mut UnixStream,
     work: &Path,
 ) -> Result<Done, Fault> {
@@ -137,7 +137,8 @@ fn run_step(
         None
     });
     let (emulator, cgroup_of_all) = (emulator.as_ref(), cgroup.as_ref());
-    let step = Step { ground, execution, places, confinement: &confinement, emulator, cgroup: cgroup_of_all };
+    let step =
+        Step { ground, execution, places, confinement: &confinement, emulator, locks, cgroup: cgroup_of_all };
     let Watched { mut exit, owners: bare_owners, init: _init } = watch(&step, outputs, socket)?;
     // A command may end with a status of its own when the kernel ended a program of it: `make` and `cargo` do.
     if matches!(exit, Exit::Signal(_) | Exit::Code(1..))

@@ -93,6 +93,34 @@ pub(in crate::sandbox) fn close_from(first: u32) {
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) };
 }
 
+/// Closes all file descriptors but these and the standard ones. For a child that never returns to where the others belong.
+pub(in crate::sandbox) fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for last in kept.into_iter().chain([u32::MAX]) {
+        if first < last {
+            close_range(first, last - 1);
+        }
+        first = first.max(last.saturating_add(1));
+    }
+}
+
+fn close_range(first: u32, last: u32) {
+    /// As many as a process can have open by default.
+    const MOST: u32 = 1024;
+    // SAFETY: both calls take numbers alone. Whoever owned these descriptors is a copy of an object of the parent that this
+    // process never comes back to.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, last, 0u32) != 0 {
+            // Kernels before 5.9.
+            for fd in first..=last.min(MOST) {
+                libc::close(fd.cast_signed());
+            }
+        }
+    }
+}
+
 /// Sets attributes (`MOUNT_ATTR_*`) of a mount and all that is mounted in it.
 pub(in crate::sandbox) fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
     let attributes = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };

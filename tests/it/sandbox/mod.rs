@@ -2,6 +2,7 @@
 
 mod basics;
 mod cost;
+mod doors;
 pub(crate) mod emulation;
 mod ends;
 mod fakeroot;
