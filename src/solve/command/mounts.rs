@@ -46,6 +46,10 @@ pub(super) async fn mounts(
     let mut binds = binds.into_iter().zip(lowers);
     let mut made =
         Mounts { locks: held.iter().map(|held| Arc::clone(&held.lock)).collect(), ..Mounts::default() };
+    if !held.is_empty() && !machine.shares_mounts() {
+        // The caches lie among what is temporary until the step has put them back, perhaps when this process is gone.
+        made.locks.push(run.engine.store.temporary_lock());
+    }
     let mut paths = held.into_iter().map(|held| held.path);
     for mount in &command.mounts {
         match mount {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    process::Stdio,
+    process::{Child, Stdio},
     time::Instant,
 };
 
@@ -52,16 +52,7 @@ fn a_build_that_is_killed_leaves_a_cache_that_the_next_one_can_use() {
     let ctx = TestContext::new();
     let cache = "FROM bb\nRUN --mount=type=cache,target=/c";
     ctx.with_busybox().builds(&format!("{cache} touch /c/old\n"), &CHROOT);
-    ctx.write("Dockerfile", format!("{cache} echo it runs; sleep 1000\n"));
-    let mut command =
-        ctx.command(&["build", "--progress", "plain", "-f", "Dockerfile", "--sandbox", "chroot"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.trim_end().ends_with(" it runs") {
-        line.clear();
-        assert_ne!(told.read_line(&mut line).unwrap(), 0, "the step does not begin");
-    }
+    let mut child = begun(&ctx);
     // All at once, as when a container ends: nobody has time to put anything back.
     let all = descendants(Pid::from_child(&child));
     for signal in [Signal::STOP, Signal::KILL] {
@@ -71,11 +62,7 @@ fn a_build_that_is_killed_leaves_a_cache_that_the_next_one_can_use() {
         }
     }
     child.wait().unwrap();
-    let start = Instant::now();
-    while all.iter().any(|pid| is_alive(*pid)) {
-        assert!(start.elapsed().as_secs() < 60, "the command goes on");
-        std::thread::yield_now();
-    }
+    ended(&all);
     for _ in 0..2 {
         let arguments = [&CHROOT[..], &["--no-cache"]].concat();
         let (_, told) = ctx.builds(&format!("{cache} echo with $(ls /c); touch /c/new\n"), &arguments);
@@ -83,6 +70,54 @@ fn a_build_that_is_killed_leaves_a_cache_that_the_next_one_can_use() {
     }
     let (_, told) = ctx.builds(&format!("{cache} echo $(ls /c)\n"), &CHROOT);
     assert!(told.contains("new\n"), "{told}");
+}
+
+#[test]
+fn a_cache_comes_back_however_slowly_its_step_ends() {
+    let ctx = TestContext::new();
+    let cache = "FROM bb\nRUN --mount=type=cache,target=/c";
+    ctx.with_busybox().builds(&format!("{cache} touch /c/old\n"), &CHROOT);
+    for signal in [Signal::KILL, Signal::INT] {
+        let mut child = begun(&ctx);
+        let all = descendants(Pid::from_child(&child));
+        let [ours, _worker, supervisor, ..] = all[..] else { panic!("{all:?}") };
+        kill_process(supervisor, Signal::STOP).unwrap();
+        kill_process(ours, signal).unwrap();
+        child.wait().unwrap();
+        // This clears away what dead processes have left.
+        assert!(ctx.run(&["images"]).status.success());
+        kill_process(supervisor, Signal::CONT).unwrap();
+        ended(&all);
+        let arguments = [&CHROOT[..], &["--no-cache"]].concat();
+        let (_, told) = ctx.builds(&format!("{cache} echo with $(ls /c)\n"), &arguments);
+        assert!(told.contains(" with old\n"), "{signal:?}: {told}");
+        let left = fs::read_dir(ctx.store().join("v1/tmp")).unwrap().flatten().map(|entry| entry.file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["gate"]);
+    }
+}
+
+/// A build whose step has the cache and runs.
+fn begun(ctx: &TestContext) -> Child {
+    ctx.write("Dockerfile", "FROM bb\nRUN --mount=type=cache,target=/c echo it runs; sleep 1000\n");
+    let mut command =
+        ctx.command(&["build", "--progress", "plain", "-f", "Dockerfile", "--sandbox", "chroot"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.trim_end().ends_with(" it runs") {
+        line.clear();
+        assert_ne!(told.read_line(&mut line).unwrap(), 0, "the step does not begin");
+    }
+    child.stderr = Some(told.into_inner());
+    child
+}
+
+fn ended(all: &[Pid]) {
+    let start = Instant::now();
+    while all.iter().any(|pid| is_alive(*pid)) {
+        assert!(start.elapsed().as_secs() < 60, "the command goes on");
+        std::thread::yield_now();
+    }
 }
 
 /// A process, and all that it and its children have started.
