@@ -119,6 +119,8 @@ fn mount(key: &mut KeyBuilder, mount: &Mount) {
         Mount::Ssh(ssh) => {
             key.part(b"ssh");
             key.part(ssh.target.as_bytes());
+            key.part(format!("{:?}", ssh.mode).as_bytes());
+            key.number(u64::from(ssh.uid) << 32 | u64::from(ssh.gid));
         }
     }
 }

@@ -35,6 +35,11 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether commands that run at once can write to one directory that is mounted.
+    fn shares_mounts(&self) -> bool {
+        true
+    }
+
     /// Runs a command. It is ended when the future is dropped.
     fn run<'a>(
         &'a self,

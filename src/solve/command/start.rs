@@ -44,6 +44,11 @@ impl Machine for Sandboxed {
         self.sandbox.no_emulation().map(ToString::to_string)
     }
 
+    fn shares_mounts(&self) -> bool {
+        // Without mounts, a directory is moved to where it is to be seen.
+        self.sandbox.mode() != Mode::Chroot
+    }
+
     fn run<'a>(
         &'a self,
         execution: &'a Execution,

@@ -156,18 +156,29 @@ pub(super) async fn unpacked(
     lower: &[PathBuf],
 ) -> Result<(), StepError> {
     let cell: Arc<OnceCell<()>> = Arc::clone(lock(&run.commands.trees).entry(path.to_owned()).or_default());
-    let unpack = async || {
+    let once = async || {
         if path.is_dir() {
             return Ok(());
         }
-        let _permit = run.commands.unpacking.acquire().await;
-        let temporary = run.engine.store.temporary_path();
-        let warnings = machine.unpack(entries, &temporary, lower).await.map_err(StepError::Other)?;
-        warnings.into_iter().for_each(|warning| run.engine.sink.warn(warning));
-        settle(machine, &temporary, path).await
+        unpack(run, machine, path, entries, lower).await
     };
-    cell.get_or_try_init(unpack).await?;
+    cell.get_or_try_init(once).await?;
     Ok(())
+}
+
+/// Unpacks these entries at `path`, where there is nothing, or an empty directory.
+pub(super) async fn unpack(
+    run: &Run,
+    machine: &dyn Machine,
+    path: &Path,
+    entries: Vec<Entry>,
+    lower: &[PathBuf],
+) -> Result<(), StepError> {
+    let _permit = run.commands.unpacking.acquire().await;
+    let temporary = run.engine.store.temporary_path();
+    let warnings = machine.unpack(entries, &temporary, lower).await.map_err(StepError::Other)?;
+    warnings.into_iter().for_each(|warning| run.engine.sink.warn(warning));
+    settle(machine, &temporary, path).await
 }
 
 /// Gives a finished tree its final name; where another process was faster, this one goes.
