@@ -3,12 +3,9 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use super::{Checker, rule};
-use crate::{
-    dockerfile::{
-        syntax::{Escape, FileSource, Files, Instruction, Statement, Word},
-        word::{self, Variables, WordError},
-    },
-    source::suggest::closest,
+use crate::dockerfile::{
+    syntax::{Escape, FileSource, Files, Instruction, Statement, Word},
+    word::{self, Variables, WordError},
 };
 
 /// The names that are set at one place of a stage.
@@ -108,7 +105,7 @@ impl Checker<'_> {
         };
         // What cannot be expanded is an error of the build.
         for name in unset.into_iter().flatten() {
-            let near = closest(&name, names.known.iter().map(String::as_str));
+            let near = self.near(&name, names.known.iter());
             // A base that is not known may have set it: only what looks like a slip is told.
             if names.open && near.is_none() {
                 continue;

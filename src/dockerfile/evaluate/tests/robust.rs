@@ -98,6 +98,35 @@ proptest! {
     }
 }
 
+fn check(text: &str) -> usize {
+    let (file, request) = (parse_bytes("Dockerfile", text.as_bytes()).unwrap(), request(None, &[]));
+    let around = Surroundings { request: &request, configs: None, context: None };
+    check::of_file(&file, around, Selection::default()).len()
+}
+
+/// None of these may take time that grows with the square of its size, nor what variables put in a word each time.
+#[test]
+fn files_with_very_many_mistakes_are_checked() {
+    let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let doublings = lines(17, |at| format!("ARG A{}=$A{at}$A{at}\n", at + 1));
+    let many = "FROM scratch\n";
+    for text in [
+        format!("{many}{}", lines(3_000, |at| format!("ENV variable{at}=$varaible{at}\n"))),
+        format!(
+            "{}{}",
+            lines(3_000, |at| format!("ARG image{at}=scratch\n")),
+            lines(3_000, |at| format!("FROM $iamge{at}\n"))
+        ),
+        format!("ARG A0=0123456789abcdef\n{doublings}{}", lines(3_000, |_| "FROM ${A17}\n".to_owned())),
+        format!(
+            "ARG A0=0123456789abcdef\n{doublings}{}",
+            lines(3_000, |_| "FROM ${A17}$A17$A17\n".to_owned())
+        ),
+    ] {
+        assert!(check(&text) > 0);
+    }
+}
+
 /// A few lines that would make gigabytes, or take hours.
 #[test]
 fn what_variables_come_to_has_a_limit() {
@@ -146,6 +175,7 @@ fn what_variables_come_to_has_a_limit() {
         (format!("FROM scratch\n{}", lines(30_000, &|at| format!("ENV v{at}=\nRUN true\n"))), work),
     ] {
         let error = evaluated(&text, &request(None, &[])).err().unwrap_or_default();
+        check(&text);
         assert!(error.contains(expected), "{error:.400} {:.200}", &text[text.len() - 100..]);
     }
 }
@@ -172,6 +202,7 @@ fn files_with_very_many_names_are_evaluated() {
             }
         }
         assert!(config.env("PATH").is_some());
+        check(&text);
         let frontend = Dockerfile::from_bytes("Dockerfile", text.as_bytes()).unwrap();
         assert!(frontend.defaults(&BTreeMap::new()).is_ok());
     }
