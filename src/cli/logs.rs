@@ -12,7 +12,7 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  imgbuild logs             all steps of the last build
+  imgbuild logs             all commands of the last build that had any
   imgbuild logs app:3       step 3 of the stage `app`
   imgbuild logs 0eb355ee    the step with this key, of any of the last builds
   imgbuild logs --list      the steps and their keys, without their output";
@@ -32,7 +32,13 @@ pub(super) struct LogsArgs {
 pub(super) async fn run(args: LogsArgs, global: GlobalSettings) -> Result<ExitStatus, Failure> {
     let store = Store::open(&global.home)?;
     let journals = journals(&store)?;
-    let steps = chosen(&journals, args.step.as_deref())?;
+    let (without, journals) =
+        journals.split_at(journals.iter().take_while(|one| one.steps.is_empty()).count());
+    let steps = chosen(journals, args.step.as_deref())?;
+    if let (false, Some(ran), None) = (without.is_empty(), journals.first(), &args.step) {
+        let ended = time(ran);
+        Printer::stderr(&format!("note: the last build ran no commands; the last that did ended {ended}\n"));
+    }
     for step in steps {
         let JournalStep { stage, number, of, name, outcome, key, platform } = step;
         let key_text = &key.hex()[..12];
@@ -47,15 +53,25 @@ pub(super) async fn run(args: LogsArgs, global: GlobalSettings) -> Result<ExitSt
                     Printer::stdout(&format!("  {at} {}\n", printable(&text)))?;
                 }
             }
-            None => Printer::stdout("  no output is kept\n")?,
+            None => Printer::stdout("  it printed nothing\n")?,
         }
     }
     Ok(ExitStatus::Success)
 }
 
+/// When a build ended, in UTC.
+fn time(journal: &Journal) -> String {
+    let seconds = i64::try_from(journal.ended).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// The steps asked for, of builds that had some.
 fn chosen<'a>(journals: &'a [Journal], asked: Option<&str>) -> Result<Vec<&'a JournalStep>, SettingsError> {
     let Some(last) = journals.first() else {
-        return Err(SettingsError::not_found("no build with RUN steps has been done with this store"));
+        return Err(SettingsError::not_found(
+            "no build that ran commands (RUN) has been done with this store",
+        ));
     };
     let Some(asked) = asked else { return Ok(last.steps.iter().collect()) };
     let named =
@@ -69,9 +85,9 @@ fn chosen<'a>(journals: &'a [Journal], asked: Option<&str>) -> Result<Vec<&'a Jo
     let by_key = steps.find(|step| is_key && step.key.hex().starts_with(&asked.to_ascii_lowercase()));
     by_key.map(|step| vec![step]).ok_or_else(|| {
         SettingsError::not_found(format!(
-            "the last build has no step {asked:?}, and none of the last builds such a key"
+            "the last build that ran commands has no step {asked:?}, and none of the last builds such a key"
         ))
-        .hint("`imgbuild logs --list` lists the steps of the last build")
+        .hint("`imgbuild logs --list` lists the steps of that build")
     })
 }
 

@@ -114,7 +114,7 @@ pub struct OutputFlags {
     /// Write digests and names of the result as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub metadata_file: Option<PathBuf>,
-    /// Write the digest of the result
+    /// Write the image ID to a file: the digest of the config; for several platforms, of the index
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub iidfile: Option<PathBuf>,
 }
@@ -137,7 +137,8 @@ pub struct WorkFlags {
     /// Do every step of this stage again; several: repeat, or separate by commas
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub no_cache_filter: Vec<String>,
-    /// Ask registries for newer bases, even where the store has one
+    /// Always pull bases, even where an image of that name was built here; what other tags mean is asked at each build
+    /// anyway
     #[arg(long)]
     pub pull: bool,
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, SystemTime},
 };
@@ -21,8 +21,10 @@ use crate::{
     store::{Store, StoreError, Temporary},
 };
 
-/// How many builds are remembered.
+/// How many builds with commands are remembered.
 const BUILDS: usize = 20;
+/// How the journals end in which there are no commands. Only the last of these is of use.
+const EMPTY: &str = ".none.json";
 /// How many bytes of a command's output are kept.
 const LONGEST_LOG: usize = 64 << 20;
 
@@ -80,25 +82,28 @@ impl Keeper {
         });
     }
 
-    /// Keeps the journal, if there is anything in it, and forgets those of long ago.
+    /// Keeps the journal, and forgets those of long ago.
     pub(super) fn keep(&self, store: &Store) -> Result<(), StoreError> {
         let steps = std::mem::take(&mut *lock(&self.steps));
-        if steps.is_empty() {
-            return Ok(());
-        }
+        let ending = if steps.is_empty() { EMPTY } else { ".json" };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let journal = Journal { ended: now.as_secs(), steps };
         let mut temporary = store.temporary()?;
         let path = temporary.path().to_owned();
         temporary.file().write_all(&canonical(&journal)).map_err(StoreError::io("write", path))?;
-        let name = format!("{:020}-{}.json", now.as_nanos(), std::process::id());
+        let name = format!("{:020}-{}{ending}", now.as_nanos(), std::process::id());
         temporary.keep(&folder(store).join(name), false)?;
-        for old in paths(store)?.iter().rev().skip(BUILDS) {
+        let (empty, full): (Vec<_>, Vec<_>) = paths(store)?.into_iter().partition(|path| is_empty(path));
+        for old in full.iter().rev().skip(BUILDS).chain(empty.iter().rev().skip(1)) {
             // Another build may have done it.
             let _ = fs::remove_file(old);
         }
         Ok(())
     }
+}
+
+fn is_empty(journal: &Path) -> bool {
+    journal.to_string_lossy().ends_with(EMPTY)
 }
 
 fn folder(store: &Store) -> PathBuf {
@@ -122,14 +127,14 @@ fn paths(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
     Ok(paths)
 }
 
-/// The journals of the last builds, the latest first.
+/// The journals of the last builds that had commands, the latest first; and that of the last build even if it had none.
 pub fn journals(store: &Store) -> Result<Vec<Journal>, StoreError> {
     let read = |path: &PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
     Ok(paths(store)?.iter().rev().filter_map(read).collect())
 }
 
 /// The output of the command with this key, line by line, each with the seconds since its start and whether it went to
-/// standard error. `None`: there is none.
+/// standard error. `None`: it wrote nothing.
 pub fn log_lines(
     store: &Store,
     key: &Digest,

@@ -55,6 +55,9 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
         lower: &'a [PathBuf],
     ) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 
+    /// Gives a tree its final name; where there is one with this name, this one goes.
+    fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;
+
     /// Removes a tree.
     fn remove<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;
 }

@@ -70,6 +70,10 @@ impl Machine for Sandboxed {
         async move { Ok(self.sandbox.unpack(entries, dir, lower).await?) }.boxed()
     }
 
+    fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { Ok(self.sandbox.settle(from, to).await?) }.boxed()
+    }
+
     fn remove<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<(), Failure>> {
         async move { Ok(self.sandbox.remove(dir).await?) }.boxed()
     }

@@ -188,10 +188,16 @@ pub(super) async fn settle(machine: &dyn Machine, temporary: &Path, path: &Path)
     }
     match fs::rename(temporary, path) {
         Ok(()) => Ok(()),
+        // A directory that nobody may write to, or only another id, cannot be moved by everybody: its `..` changes.
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::AlreadyExists
+                    | io::ErrorKind::PermissionDenied
+            ) =>
         {
-            machine.remove(temporary).await.map_err(StepError::Other)
+            machine.settle(temporary, path).await.map_err(StepError::Other)
         }
         Err(error) => Err(StoreError::io("rename a directory to", path)(error).into()),
     }
