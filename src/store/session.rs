@@ -37,9 +37,9 @@ struct Folder(PathBuf);
 
 impl Session {
     pub(super) fn begin(tmp: &Path) -> Result<Self, StoreError> {
+        spread(tmp);
         // Held shared while a folder is made and locked, exclusively while dead folders are looked for: so a folder
         // that is not locked yet is never taken for a dead one.
-        spread(tmp);
         let gate_path = tmp.join("gate");
         let gate = lock_file(&gate_path)?;
         if gate.try_lock().is_ok() {

@@ -25,7 +25,7 @@ use self::stages::{StageInfo, stages};
 use super::{
     evaluate::{
         Evaluator,
-        variables::{Scope, automatic},
+        variables::{Scope, automatic, room},
     },
     syntax::{self, Statement},
 };
@@ -87,7 +87,8 @@ fn run(
     if selection.skip_all {
         return Vec::new();
     }
-    let evaluator = Evaluator { file, request: around.request };
+    let room = room();
+    let evaluator = Evaluator { file, request: around.request, room: &room };
     // What cannot be evaluated is told by the build itself.
     let globals =
         super::evaluate::global_scope(&evaluator).unwrap_or_else(|_| automatic(around.request, None));

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Checker, Surroundings, rule};
 use crate::{
     dockerfile::{
-        evaluate::variables::{Scope, automatic, globals},
+        evaluate::variables::{Scope, automatic, globals, room},
         evaluate::{Evaluator, plan::Plan},
         syntax::{self, Word},
         word,
@@ -56,7 +56,8 @@ pub(super) fn stages<'a>(
         let number = target.strip_prefix("stage-").unwrap_or(target).parse::<usize>().ok();
         names.get(&target.to_lowercase()).copied().or(number.filter(|number| *number <= last))
     });
-    let evaluator = Evaluator { file, request: around.request };
+    let room = room();
+    let evaluator = Evaluator { file, request: around.request, room: &room };
     let nothing = BaseConfigs::new();
     match Plan::new(evaluator, globals, around.configs.unwrap_or(&nothing)) {
         Ok(plan) => plan.needed().for_each(|planned| stages[planned.index].needed = true),
@@ -146,7 +147,8 @@ impl Checker<'_> {
 
     /// The values of global arguments if none is given.
     fn defaults(&self) -> Option<Scope> {
-        let evaluator = Evaluator { file: self.file, request: self.around.request };
+        let room = room();
+        let evaluator = Evaluator { file: self.file, request: self.around.request, room: &room };
         let mut request = self.around.request.clone();
         request.args.clear();
         let scope = automatic(&request, None);

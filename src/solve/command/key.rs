@@ -43,6 +43,13 @@ pub(super) fn run_key(
     list(&mut key, sources.iter().map(Digest::as_bytes));
     key.number(command.mounts.len() as u64);
     command.mounts.iter().for_each(|mount| self::mount(&mut key, mount));
+    // Commands see them in a file, whatever they do with the network. Most builds have none.
+    let hosts = &run.commands.options.hosts;
+    if !hosts.is_empty() {
+        let texts: Vec<_> = hosts.iter().map(|(name, address)| format!("{name}={address}")).collect();
+        key.part(b"hosts");
+        list(&mut key, texts.iter().map(String::as_bytes));
+    }
     Ok(key.finish())
 }
 

@@ -315,6 +315,23 @@ fn commands_have_the_hosts_network_unless_told_otherwise() {
 }
 
 #[test]
+fn other_hosts_are_another_command() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    let text = "FROM bb\nRUN busybox grep db /etc/hosts > /h || echo none > /h\n";
+    for (arguments, cached, expected) in [
+        (&["--add-host", "db:10.0.0.1"][..], false, "10.0.0.1\tdb\n"),
+        (&["--add-host", "db:10.0.0.2"], false, "10.0.0.2\tdb\n"),
+        (&["--add-host", "db:10.0.0.1"], true, "10.0.0.1\tdb\n"),
+        (&[], false, "none\n"),
+    ] {
+        let (image, told) = ctx.builds(text, arguments);
+        assert_eq!(String::from_utf8_lossy(&image.member("h").content), expected, "{told}");
+        assert_eq!(told.contains("CACHED"), cached, "{told}");
+    }
+}
+
+#[test]
 fn who_a_step_is_to_run_as_is_marked_where_it_is_said() {
     let ctx = TestContext::new();
     ctx.with_busybox();

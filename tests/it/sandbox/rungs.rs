@@ -174,6 +174,53 @@ fn the_doctor_tells_of_each_rung() {
     assert!(!context.store().exists());
 }
 
+/// What an unprivileged user may not write to, or does not own, cannot be moved without the sandbox.
+const CLOSED: &str = "\
+FROM scratch AS bb
+COPY busybox /bin/busybox
+FROM bb
+RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]
+RUN chmod 555 / && mkdir -p /d/e && echo text > /d/e/f && chmod 500 /d/e /d
+RUN mv /d/e /moved && rm -r /d && ! test -e /d
+RUN chown 33:44 / && chmod 550 / && touch /last
+RUN cat /moved/f && rm /last
+";
+
+#[tokio::test]
+async fn directories_that_nobody_may_write_to_are_kept_moved_and_removed() {
+    for user in [NOBODY, user_with_ranges()] {
+        let ground = Ground::of_user(user, None).await.unwrap();
+        let outcome = ground.run(&ground.shell("chmod 555 /; mkdir -p /d/e; chmod 500 /d/e /d")).await;
+        let settled = ground.path().join("settled");
+        ground.sandbox.settle(&outcome.upper, &settled).await.unwrap();
+        assert!(settled.join("d").exists() && !outcome.upper.exists());
+        // Another one of this name goes.
+        let other = ground.run(&ground.shell("mkdir -p /d/e; chmod 555 / /d")).await;
+        ground.sandbox.settle(&other.upper, &settled).await.unwrap();
+        assert!(settled.join("d").exists() && !other.upper.exists());
+        ground.sandbox.remove(&settled).await.unwrap();
+        assert!(!settled.exists());
+
+        let context = ground.path().join("context");
+        fs::create_dir(&context).unwrap();
+        fs::copy("/bin/busybox", context.join("busybox")).unwrap();
+        fs::write(context.join("Dockerfile"), CLOSED).unwrap();
+        let home = ground.path().join("home");
+        fs::create_dir(&home).unwrap();
+        std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
+        for number in 0..2 {
+            let mut command = Command::new(ground.path().join("as-user"));
+            command.args(["build", "--no-cache", "--progress=plain"]).arg(&context);
+            let done = command.env("HOME", &home).env("IMGBUILD_HOME", home.join("store")).output().unwrap();
+            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert!(done.status.success() && told.contains(" text\n"), "{user}, {number}: {told}");
+        }
+        // Nothing is left that only the sandbox could remove.
+        let left: Vec<_> = fs::read_dir(home.join("store/v1/tmp")).unwrap().flatten().collect();
+        assert!(left.iter().all(|entry| entry.file_name() == "gate"), "{left:?}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_mounted_in_the_place_of_the_root() {
     for mode in Mode::ALL {
@@ -285,52 +332,5 @@ fn with_perl(ground: &Ground) {
         let to = ground.base.join(&library[1..]);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(library, to).unwrap();
-    }
-}
-
-/// What an unprivileged user may not write to, or does not own, cannot be moved without the sandbox.
-const CLOSED: &str = "\
-FROM scratch AS bb
-COPY busybox /bin/busybox
-FROM bb
-RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]
-RUN chmod 555 / && mkdir -p /d/e && echo text > /d/e/f && chmod 500 /d/e /d
-RUN mv /d/e /moved && rm -r /d && ! test -e /d
-RUN chown 33:44 / && chmod 550 / && touch /last
-RUN cat /moved/f && rm /last
-";
-
-#[tokio::test]
-async fn directories_that_nobody_may_write_to_are_kept_moved_and_removed() {
-    for user in [NOBODY, user_with_ranges()] {
-        let ground = Ground::of_user(user, None).await.unwrap();
-        let outcome = ground.run(&ground.shell("chmod 555 /; mkdir -p /d/e; chmod 500 /d/e /d")).await;
-        let settled = ground.path().join("settled");
-        ground.sandbox.settle(&outcome.upper, &settled).await.unwrap();
-        assert!(settled.join("d").exists() && !outcome.upper.exists());
-        // Another one of this name goes.
-        let other = ground.run(&ground.shell("mkdir -p /d/e; chmod 555 / /d")).await;
-        ground.sandbox.settle(&other.upper, &settled).await.unwrap();
-        assert!(settled.join("d").exists() && !other.upper.exists());
-        ground.sandbox.remove(&settled).await.unwrap();
-        assert!(!settled.exists());
-
-        let context = ground.path().join("context");
-        fs::create_dir(&context).unwrap();
-        fs::copy("/bin/busybox", context.join("busybox")).unwrap();
-        fs::write(context.join("Dockerfile"), CLOSED).unwrap();
-        let home = ground.path().join("home");
-        fs::create_dir(&home).unwrap();
-        std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
-        for number in 0..2 {
-            let mut command = Command::new(ground.path().join("as-user"));
-            command.args(["build", "--no-cache", "--progress=plain"]).arg(&context);
-            let done = command.env("HOME", &home).env("IMGBUILD_HOME", home.join("store")).output().unwrap();
-            let told = String::from_utf8_lossy(&done.stderr).into_owned();
-            assert!(done.status.success() && told.contains(" text\n"), "{user}, {number}: {told}");
-        }
-        // Nothing is left that only the sandbox could remove.
-        let left: Vec<_> = fs::read_dir(home.join("store/v1/tmp")).unwrap().flatten().collect();
-        assert!(left.iter().all(|entry| entry.file_name() == "gate"), "{left:?}");
     }
 }
