@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cache::{Cache, CacheOptions},
     dockerfile::Dockerfile,
-    error::Failure,
+    error::{Failure, public_text},
     event::Sink,
     image::BlobOrigin,
     oci::{Descriptor, Platform, Reference},
@@ -111,14 +111,19 @@ async fn build_with(
     settings: &BuildSettings,
     sink: &Sink,
 ) -> Result<Vec<Delivered>, Failure> {
+    let context = settings.awaited.as_ref().map(|awaited| &awaited.context);
     let (settings, committed) = &arrive(engine, settings).await?;
     // All before the first is built: a mistake in the last one should not take that long to be told.
     let fetched = match settings.request.contexts.get("") {
         Some(ContextSource::Directory(root)) if committed.is_some() => Some(root.as_path()),
         _ => None,
     };
+    let name = |file: &BuildFile| match (context, fetched) {
+        (Some(context), Some(root)) => name_in_context(file, context, root),
+        _ => name_of(file),
+    };
     let frontends =
-        settings.files.iter().map(|file| read(file, fetched, sink)).collect::<Result<Vec<_>, _>>()?;
+        settings.files.iter().map(|file| read(file, &name(file), sink)).collect::<Result<Vec<_>, _>>()?;
     warn_of_unknown_arguments(settings, &frontends, sink)?;
     let mut built = Vec::new();
     for (file, frontend) in settings.files.iter().zip(&frontends) {
@@ -159,22 +164,30 @@ async fn arrive(engine: &Engine, settings: &BuildSettings) -> Result<(BuildSetti
 /// The largest file that says what to build.
 const LARGEST: u64 = (16 << 20) + 1;
 
+/// What people call a file of a context that was fetched: where the store has it says nothing to them.
+fn name_in_context(file: &BuildFile, context: &MainContext, root: &Path) -> String {
+    match (file.path().map(|path| path.strip_prefix(root)), context) {
+        (Some(Ok(inside)), _) => inside.display().to_string(),
+        // The context is a single file, which is this one.
+        (Some(Err(_)), MainContext::Source(ContextSource::Url(url))) => public_text(url),
+        _ => STANDARD_INPUT.to_owned(),
+    }
+}
+
+/// What people call a file.
+pub(super) fn name_of(file: &BuildFile) -> String {
+    file.path().map_or_else(|| STANDARD_INPUT.to_owned(), shown)
+}
+
+const STANDARD_INPUT: &str = "standard input";
+
 /// Reads a file that says what to build.
-fn read(file: &BuildFile, fetched: Option<&Path>, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
+fn read(file: &BuildFile, name: &str, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
     let bytes = bytes_of(file)?;
-    let name = match (file.path(), fetched) {
-        // Where the store has it says nothing to people.
-        (Some(path), Some(root)) => match path.strip_prefix(root) {
-            Ok(inside) => inside.display().to_string(),
-            Err(_) => "Dockerfile".to_owned(),
-        },
-        (Some(path), None) => shown(path),
-        (None, _) => "standard input".to_owned(),
-    };
     Ok(match file {
-        BuildFile::Spec(_) => Box::new(Spec::from_bytes(&name, &bytes)?),
+        BuildFile::Spec(_) => Box::new(Spec::from_bytes(name, &bytes)?),
         BuildFile::Dockerfile(_) | BuildFile::StandardInput => {
-            Box::new(Dockerfile::from_bytes(&name, &bytes)?.with_sink(sink.clone()))
+            Box::new(Dockerfile::from_bytes(name, &bytes)?.with_sink(sink.clone()))
         }
     })
 }
@@ -185,8 +198,7 @@ pub(super) fn bytes_of(file: &BuildFile) -> Result<Vec<u8>, Failure> {
         Some(path) => std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)),
         None => std::io::stdin().take(LARGEST).read_to_end(&mut bytes),
     };
-    let name = file.path().map_or_else(|| "standard input".to_owned(), shown);
-    read.map_err(|error| HostError::new(format!("read {name}"), error))?;
+    read.map_err(|error| HostError::new(format!("read {}", name_of(file)), error))?;
     Ok(bytes)
 }
 
@@ -318,7 +330,7 @@ fn options(
 }
 
 /// The path as the user knows it: relative to where they are, if it is below.
-pub(super) fn shown(path: &Path) -> String {
+fn shown(path: &Path) -> String {
     let current = std::env::current_dir().ok();
     let relative = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
     relative.unwrap_or(path).display().to_string()

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     ExitStatus,
-    build::{bytes_of, shown},
+    build::{bytes_of, name_of},
     printer::Printer,
 };
 use crate::{
@@ -21,9 +21,9 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Looks for what is allowed in a Dockerfile and should not be: Docker's build checks, and what a good image asks for.
-Nothing is built, and no registry is asked. Ends with status 1 if something is found and --error is given, or the
-file says `# check=error=true`.
+Looks for what is allowed in a Dockerfile and should not be: Docker's build checks, and what a good \
+image asks for. Nothing is built, and no registry is asked. Ends with status 1 if something is found \
+and --error is given, or the file says `# check=error=true`.
 
 Examples:
   imgbuild check                    the Dockerfile of this directory
@@ -99,7 +99,7 @@ fn check_all(settings: &CheckSettings, error: bool, format: Format) -> Result<Ex
 }
 
 fn check(file: &BuildFile, settings: &CheckSettings) -> Result<(Vec<Finding>, bool), Failure> {
-    let name = file.path().map_or_else(|| "standard input".to_owned(), shown);
+    let name = name_of(file);
     let dockerfile = Dockerfile::from_bytes(&name, &bytes_of(file)?)?;
     let request = settings.request();
     dockerfile.plan(&request)?;

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::{
     ExitStatus,
-    build::{bytes_of, shown},
+    build::{bytes_of, name_of},
     printer::{HostError, Printer},
 };
 use crate::{
@@ -17,11 +17,11 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Writes the layer spec that builds the same image. What a spec cannot say is a comment in it and a warning, and the
-command ends with status 1.
+Writes the layer spec that builds the same image. What a spec cannot say is a comment in it and a \
+warning, and the command ends with status 1.
 
 Examples:
-  imgbuild convert                      the Dockerfile of this directory, to standard output
+  imgbuild convert      this directory's Dockerfile, to standard output
   imgbuild convert -f app.dockerfile -o imgbuild.yaml";
 
 /// Write a Dockerfile as a layer spec
@@ -47,7 +47,7 @@ pub(super) async fn run(args: ConvertArgs, environment: Environment) -> Result<E
     let settings = CheckSettings::resolve(&args.context, &flags, &environment)?;
     let mut missing = 0;
     for file in &settings.files {
-        let name = file.path().map_or_else(|| "standard input".to_owned(), shown);
+        let name = name_of(file);
         let dockerfile = Dockerfile::from_bytes(&name, &bytes_of(file)?)?;
         dockerfile.plan(&settings.request())?;
         let converted = convert(dockerfile.syntax(), Some(&settings.context));

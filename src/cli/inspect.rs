@@ -19,6 +19,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   imgbuild inspect app:1.0
+  imgbuild inspect 0eb355ee3a11    by the beginning of its digest
   imgbuild inspect oci:out --platform linux/arm64
   imgbuild inspect --json oci:image.tar:1.0 | jq '.platforms[].config.Env'";
 
@@ -26,7 +27,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct InspectArgs {
-    /// A name in the local store or a registry, or oci:PATH[:NAME] for an OCI layout (directory or tar)
+    /// A name or digest in the local store, a name in a registry, or oci:PATH[:NAME] for an OCI layout (directory or tar)
     image: String,
     /// Show only this platform
     #[arg(long, value_name = "PLATFORM")]

@@ -10,11 +10,11 @@ use super::engine::client;
 use crate::{
     error::{Explain, Failure, Kind},
     event::Sink,
-    image::{BlobSource, Layout},
-    oci::{Descriptor, Reference, Repository, media_type},
+    image::{BlobSource, Layout, images_by_digest, read_tree},
+    oci::{DOCKER_HUB, Descriptor, Reference, Repository, media_type},
     recipe::ImageSource,
     registry::{BlobStream, Client, RegistryError},
-    settings::{GlobalSettings, RegistrySettings},
+    settings::{GlobalSettings, RegistrySettings, SettingsError},
     store::Store,
 };
 
@@ -28,7 +28,7 @@ pub(super) struct Opened {
     pub(super) source: Box<dyn BlobSource>,
 }
 
-/// Opens an image: a layout's, the local store's of that name, else a registry's. Blocks.
+/// Opens an image: a layout's, the local store's of that name or digest, else a registry's. Blocks.
 pub(super) fn open(
     image: &ImageSource,
     global: &GlobalSettings,
@@ -42,12 +42,62 @@ pub(super) fn open(
         }
         ImageSource::Reference(reference) => {
             let store = Store::open(&global.home)?;
-            match store.named_image(reference)? {
+            match stored(&store, reference)? {
                 Some(root) => Ok(Opened { name: reference.familiar(), root, source: Box::new(store) }),
                 None => open_remote(reference, registry),
             }
         }
     }
+}
+
+/// How many hex digits digests are shown with: as many, or more, are no name.
+const SHOWN: usize = 12;
+
+/// The image of the store that a reference means; `None`: a registry may have it.
+fn stored(store: &Store, reference: &Reference) -> Result<Option<Descriptor>, Failure> {
+    if let Some(digest) = &reference.digest {
+        // What has this digest is the image, whatever it is called; but not all of one that was built on is here.
+        let found = images_by_digest(store, &digest.hex())?;
+        return Ok(found.into_iter().find(|root| root.digest == *digest && read_tree(store, root).is_ok()));
+    }
+    if let Some(root) = store.named_image(reference)? {
+        return Ok(Some(root));
+    }
+    let Some((hex, surely)) = bare_digest(reference) else { return Ok(None) };
+    let found = images_by_digest(store, hex)?;
+    match &found[..] {
+        [root] => Ok(Some(root.clone())),
+        [] if surely => Err(SettingsError::not_found(format!(
+            "the local store has no image with the digest {hex}, and no registry is known to ask for it"
+        ))
+        .hint("`imgbuild images` lists what the store has; a registry's image is NAME@sha256:DIGEST")
+        .into()),
+        [] => Ok(None),
+        several => {
+            let digests: Vec<_> = several.iter().map(|root| root.digest.to_string()).collect();
+            Err(SettingsError::new(format!("the digests of several images begin with {hex}"))
+                .hint(format!("write more of one: {}", digests.join(", ")))
+                .into())
+        }
+    }
+}
+
+/// The hex digits that a digest, or the beginning of one, has where a name is expected, and whether they cannot be a
+/// name.
+fn bare_digest(reference: &Reference) -> Option<(&str, bool)> {
+    const ALGORITHM: &str = "sha256";
+    const FEWEST: usize = 4;
+    let name = reference.repository.path().strip_prefix("library/")?;
+    if reference.repository.registry() != DOCKER_HUB {
+        return None;
+    }
+    match &reference.tag {
+        Some(tag) if name == ALGORITHM => return Some((tag, true)),
+        Some(_) => return None,
+        None => {}
+    }
+    let is_hex = name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (is_hex && name.len() >= FEWEST).then_some((name, name.len() >= SHOWN))
 }
 
 /// Opens a registry's image. Its layers are read from there and not kept.

@@ -1,6 +1,6 @@
 //! What becomes of a built image.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::{
     event::{Outcome, Task},
     image::{BlobOrigin, Built, BuiltImage, fetch, remember_origin},
     oci::{Descriptor, Digest, Platform, Reference},
-    output::{self, Output, Pusher},
+    output::{self, Loaded, Output, Pusher},
     settings::BuildSettings,
     solve::Engine,
 };
@@ -135,17 +135,38 @@ fn write(
         Output::Oci { dest, tar: false } => output::write_layout(store, built, names, dest, &engine.sink)?,
         Output::Oci { dest, tar: true } => output::write_layout_tar(store, built, names, dest)?,
         Output::Docker { dest } => output::write_archive(store, built, names, dest)?,
-        Output::Local { dest } => output::write_directory(store, built, dest, &engine.sink)?,
+        Output::Local { dest } => {
+            output::write_directory(store, built, dest, &engine.sink)?;
+            if let Some(file) = looks_like_archive(dest) {
+                engine.sink.warn(format!(
+                    "{file} is a directory with the image's files; for an archive, write -o type=oci,dest={file}, \
+                     or type=docker, or type=tar"
+                ));
+            }
+        }
         Output::Tar { dest } => output::write_tar(store, built, dest.as_deref())?,
         Output::Load => {
             let one = for_this_machine(engine, built);
-            went = format!("loaded into {}", output::load(store, &one, names)?);
+            went = loaded(&output::load(store, &one, names)?);
         }
         // Pushed by the caller.
         Output::Registry => return Ok(None),
     }
     task.finish(Outcome::Done, None);
     Ok(Some(went))
+}
+
+/// The name of a directory that sounds as if an archive had been meant.
+fn looks_like_archive(dest: &Path) -> Option<Cow<'_, str>> {
+    let is_archive = dest.extension().is_some_and(|end| end == "tar" || end == "tgz" || end == "gz");
+    dest.file_name().filter(|_| is_archive).map(|name| name.to_string_lossy())
+}
+
+/// Where an image was loaded, and as what. Without Docker it is podman: not everybody expects that.
+fn loaded(Loaded { engine, names }: &Loaded) -> String {
+    let why = if *engine == "podman" { " (there is no docker)" } else { "" };
+    let names = if names.is_empty() { String::new() } else { format!(" as {}", names.join(", ")) };
+    format!("loaded into {engine}{why}{names}")
 }
 
 /// Docker and podman take one platform: this machine's, if it is among those built.

@@ -27,7 +27,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ValidateArgs {
-    /// Names, or oci:PATH[:NAME] for OCI layouts; the whole local store if none is given
+    /// Names, digests of the local store, or oci:PATH[:NAME] for OCI layouts; the whole local store if none is given
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
     #[command(flatten, next_help_heading = "Registries")]

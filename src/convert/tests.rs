@@ -84,6 +84,8 @@ fn flat(recipe: &Recipe, stage: usize) -> (Vec<String>, Vec<ConfigChange>) {
                             *path = EntryPath::new(path.as_str()).map_or_else(String::new, |p| p.to_string());
                         }
                         Mount::Cache(CacheMount { from: Some((from, _)), .. }) => *from = source(from),
+                        // A spec's agent is for whoever the step runs as.
+                        Mount::Ssh(ssh) => ssh.mode = None,
                         _ => {}
                     }
                 }

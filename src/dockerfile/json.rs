@@ -34,9 +34,33 @@ pub(super) fn array(text: &Word) -> Json {
     Json::Strings(words)
 }
 
-/// Whether a text that is no JSON array was probably meant to be one: `['a', 'b']`, `["a", "b",]`. A shell's
-/// `[ "$x" = y ]` is not.
+/// Whether a text that is no JSON array was probably meant to be one: `['a', 'b']`, `["a", "b",]`, `[a]`. A shell's
+/// `[ "$x" = y ]` is not: it needs a blank behind its name.
 pub(super) fn looks_like_array(text: &str) -> bool {
     let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else { return false };
-    inner.starts_with(['"', '\'']) || (inner.contains(',') && inner.trim_start().starts_with(['"', '\'']))
+    inner.starts_with(|c: char| c != '[' && !c.is_whitespace())
+        || (inner.contains(',') && inner.trim_start().starts_with(['"', '\'']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_like_array;
+
+    #[test]
+    fn what_was_meant_as_an_array() {
+        for (text, meant) in [
+            ("['a', 'b']", true),
+            ("[\"a\", \"b\",]", true),
+            ("[a]", true),
+            ("[npm, start]", true),
+            ("[ 'a', 'b' ]", true),
+            ("[ \"$x\" = y ]", false),
+            ("[ -e /x ]", false),
+            ("[]", false),
+            ("[[ -e /x ]]", false),
+            ("a [b]", false),
+        ] {
+            assert_eq!(looks_like_array(text), meant, "{text}");
+        }
+    }
 }

@@ -73,7 +73,7 @@ pub enum Task {
     },
 }
 
-/// How a task ended well.
+/// How a task ended without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -85,6 +85,8 @@ pub enum Outcome {
     Exists,
     /// The registry linked it from another repository.
     Mounted,
+    /// The other side needs it, and it is not on this machine: it is fetched, then tried again as a task of its own.
+    Needed,
 }
 
 /// Something that happened.
@@ -156,6 +158,11 @@ pub enum Event {
         /// The task.
         id: TaskId,
     },
+    /// A task was given up since something else failed.
+    Cancelled {
+        /// The task.
+        id: TaskId,
+    },
     /// Something the user may want to know.
     Note {
         /// In words.
@@ -177,12 +184,13 @@ fn in_seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Resul
 pub struct Sink {
     emit: Arc<dyn Fn(Event) + Send + Sync>,
     next: Arc<std::sync::atomic::AtomicU64>,
+    cancelled: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Sink {
     /// A sink that hands each event to `emit`.
     pub fn new(emit: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self { emit: Arc::new(emit), next: Arc::default() }
+        Self { emit: Arc::new(emit), next: Arc::default(), cancelled: Arc::default() }
     }
 
     /// A sink that drops everything.
@@ -205,7 +213,14 @@ impl Sink {
         self.emit(Event::Note { message: message.into() });
     }
 
-    /// Starts a task. It ends as failed if the guard is dropped before [`Running::finish`].
+    /// Says that something has failed, and the rest is given up: tasks that end without a result from now on have not
+    /// failed.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Starts a task. It ends as failed, or as [cancelled](Sink::cancel), if the guard is dropped before
+    /// [`Running::finish`].
     pub fn start(&self, task: Task, total: Option<u64>) -> Running {
         let id = TaskId(self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
         self.emit(Event::Started { id, task, total });
@@ -289,7 +304,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            self.sink.emit(Event::Failed { id: self.id });
+            let cancelled = self.sink.cancelled.load(std::sync::atomic::Ordering::Relaxed);
+            self.sink.emit(match cancelled {
+                true => Event::Cancelled { id: self.id },
+                false => Event::Failed { id: self.id },
+            });
         }
     }
 }

@@ -6,6 +6,7 @@
 mod assemble;
 mod base;
 mod built;
+mod by_digest;
 mod error;
 mod fetch;
 mod finding;
@@ -23,6 +24,7 @@ mod tests;
 pub use assemble::{ImageStep, Parts, assemble, index};
 pub use base::{Base, BaseLayer, BlobOrigin};
 pub use built::{Built, BuiltImage};
+pub use by_digest::images_by_digest;
 pub use error::ImageError;
 pub use fetch::{fetch, fetch_layer, origin_of, remember_origin};
 pub use finding::{Finding, Problem, Validation};

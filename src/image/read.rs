@@ -10,7 +10,7 @@ use crate::{
 
 /// No manifest, index or config is larger: distribution-spec asks registries to take manifests of 4 MiB, and configs
 /// of that size are unheard of.
-const DOCUMENT_LIMIT: u64 = 16 << 20;
+pub(super) const DOCUMENT_LIMIT: u64 = 16 << 20;
 
 /// An image for any number of platforms.
 #[derive(Debug, Clone, PartialEq, Eq)]

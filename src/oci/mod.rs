@@ -22,4 +22,4 @@ pub use digest::{Digest, DigestError, Hasher};
 pub use json::{JsonError, canonical};
 pub use manifest::{Index, Manifest};
 pub use platform::{Platform, PlatformError};
-pub use reference::{Reference, ReferenceError, Repository};
+pub use reference::{DOCKER_HUB, Reference, ReferenceError, Repository};

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use super::{Digest, DigestError};
 
 /// The registry that a name without one means.
-const DOCKER_HUB: &str = "docker.io";
+pub const DOCKER_HUB: &str = "docker.io";
 
 /// A repository on a registry, normalised as Docker does it: `alpine` is `docker.io/library/alpine`.
 ///

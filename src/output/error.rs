@@ -62,6 +62,14 @@ pub enum OutputError {
     /// Neither Docker nor podman can be run.
     #[error("failed to load the image: neither docker nor podman could be started")]
     NoEngine,
+    /// Docker is there, or the user has said which, and it does not answer.
+    #[error("failed to load the image: Docker{} does not answer: {}", of(chosen.as_deref()), said(cause))]
+    Unreachable {
+        /// What says which Docker: `DOCKER_HOST=tcp://…`.
+        chosen: Option<String>,
+        /// What it was asked, and how that ended.
+        cause: Box<OutputError>,
+    },
     /// Docker or podman refused.
     #[error("{engine} load failed ({status}): {output}")]
     Load {
@@ -72,6 +80,21 @@ pub enum OutputError {
         /// What it said.
         output: String,
     },
+}
+
+const FOR_PODMAN: &str =
+    "for podman, write a file with --output type=docker,dest=FILE.tar, and `podman load` it";
+
+fn of(chosen: Option<&str>) -> String {
+    chosen.map(|chosen| format!(" ({chosen})")).unwrap_or_default()
+}
+
+/// What the client said, if it ran at all.
+fn said(cause: &OutputError) -> String {
+    match cause {
+        OutputError::Load { output, .. } => output.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl OutputError {
@@ -99,7 +122,7 @@ impl Explain for OutputError {
             }
             Self::Lost { .. } => Kind::Build,
             Self::Worker(_) => Kind::Internal,
-            Self::NoEngine => Kind::Host,
+            Self::NoEngine | Self::Unreachable { .. } => Kind::Host,
             Self::Load { .. } => Kind::Build,
         }
     }
@@ -117,6 +140,15 @@ impl Explain for OutputError {
             Self::NoEngine => vec![
                 "install Docker or podman, or write a file with --output type=docker,dest=FILE.tar".into(),
             ],
+            Self::Unreachable { chosen: Some(chosen), .. } => vec![
+                format!(
+                    "is that daemon running, and may you use it? {chosen} chooses it; unset it for another"
+                ),
+                FOR_PODMAN.into(),
+            ],
+            Self::Unreachable { chosen: None, .. } => {
+                vec!["is the daemon running, and may you use it?".into(), FOR_PODMAN.into()]
+            }
             Self::Load { .. } => vec!["is the daemon running, and may you use it?".into()],
             Self::NoName => vec!["give one with --tag, as in --tag ghcr.io/me/app:1.0".into()],
             Self::Lost { .. } => vec!["was IMGBUILD_HOME cleared during the build? build again".into()],

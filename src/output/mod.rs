@@ -8,14 +8,16 @@ mod docker;
 mod error;
 mod kind;
 mod layout;
+mod load;
 mod pending;
 mod push;
 mod tree;
 
-pub use docker::{load, write_archive};
+pub use docker::write_archive;
 pub use error::OutputError;
 pub use kind::Output;
 pub use layout::{write_layout, write_layout_tar};
+pub use load::{Loaded, load};
 pub use pending::write_file;
 pub use push::Pusher;
 pub use tree::{write_directory, write_tar};

@@ -15,7 +15,7 @@ use crate::{
     event::{Outcome, Sink, Task},
     image::{BlobOrigin, Built, fetch, origin_of},
     oci::{Descriptor, Digest, Reference, Repository},
-    registry::{Blob, Client, RegistryError},
+    registry::{Blob, Client},
     store::Store,
 };
 
@@ -137,7 +137,7 @@ impl Blobs {
         let mount_from: Vec<Repository> = source.clone().into_iter().collect();
         let blob = Blob { descriptor: descriptor.clone(), path: self.store.blob_path(&descriptor.digest) };
         match self.registry.push_blob(to, &blob, &mount_from).await {
-            Err(RegistryError::File { .. }) if !self.store.has_blob(descriptor) => {}
+            Err(error) if error.is_missing_file() => {}
             other => return other.map(drop).map_err(Failure::from),
         }
         let origin = match (origin, source) {

@@ -257,6 +257,11 @@ impl RegistryError {
     pub(super) fn mismatch(action: String, expected: Digest, found: Digest) -> Self {
         Self::Mismatch { action, expected: expected.into(), found: found.into() }
     }
+
+    /// Whether a file that was to be sent is not there.
+    pub fn is_missing_file(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
 }
 
 impl From<StoreError> for RegistryError {

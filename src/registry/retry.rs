@@ -19,9 +19,9 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
 }
 
-/// How often a registry that was never reached may refuse the connection. One that is just starting listens within
-/// seconds; behind a wrong name or port nobody ever will. A registry that answered before is waited for as always: it
-/// restarts.
+/// How often a registry that has not answered yet may refuse the connection. One that is just starting listens within
+/// seconds; behind a wrong name or port nobody ever will. A registry that has answered, if only that it is busy, is
+/// waited for as always: it restarts.
 pub(super) const REFUSALS: u32 = 4;
 
 /// What `Retry-After` asks for: seconds, or an HTTP date (RFC 9110 §10.2.3).
@@ -61,11 +61,6 @@ impl Backoff {
         }
         self.waited += wait;
         Some(wait)
-    }
-
-    /// Gives up after fewer attempts than it would.
-    pub(super) fn at_most(&mut self, attempts: u32) {
-        self.patience.attempts = self.patience.attempts.min(attempts);
     }
 
     /// Forgets the failures in a row, because something got through in between. The waits stay counted.
@@ -126,15 +121,6 @@ mod tests {
         assert_eq!(backoff.next(None), None);
         assert_eq!(Backoff::new(patience).next(Some(Duration::from_secs(50))), Some(Duration::from_secs(50)));
         assert_eq!(Backoff::new(patience).next(Some(Duration::from_secs(101))), None);
-    }
-
-    #[test]
-    fn the_end_may_come_sooner() {
-        let mut backoff = Backoff::new(Patience::default());
-        backoff.at_most(2);
-        backoff.at_most(5);
-        assert!(backoff.next(None).is_some());
-        assert_eq!(backoff.next(None), None);
     }
 
     #[test]

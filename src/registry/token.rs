@@ -123,14 +123,17 @@ impl Client {
         let roots = host.roots()?;
         let mut backoff = Backoff::new(patience);
         let action = format!("reach the registry {}", host.name);
+        let (mut answered, mut refusals) = (false, 0);
         loop {
             let mut failure = None;
             let mut asked = None;
+            let mut refused = false;
             for root in &roots {
                 let request = tokio::time::timeout(patience.idle, host.web.get(root.clone()).send());
                 match request.await {
                     Ok(Ok(response)) if retry::may_pass(response.status()) => {
                         asked = retry::retry_after(response.headers(), std::time::SystemTime::now());
+                        answered = true;
                         let answer = Answer {
                             response,
                             action: action.clone(),
@@ -148,9 +151,7 @@ impl Client {
                         return Ok(root.clone());
                     }
                     Ok(Err(error)) => {
-                        if is_refused(&error) {
-                            backoff.at_most(REFUSALS);
-                        }
+                        refused |= is_refused(&error);
                         let error = broken(&action, error);
                         if matches!(
                             error,
@@ -170,9 +171,12 @@ impl Client {
             let Some(failure) = failure else {
                 return Err(RegistryError::Settings(format!("the registry {} has no address", host.name)));
             };
+            refusals += u32::from(refused);
             match backoff.next(asked) {
-                Some(wait) => self.pause(None, failure.to_string(), wait).await,
-                None => return Err(failure),
+                Some(wait) if answered || refusals < REFUSALS => {
+                    self.pause(None, failure.to_string(), wait).await;
+                }
+                _ => return Err(failure),
             }
         }
     }

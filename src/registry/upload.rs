@@ -80,6 +80,10 @@ pub(super) enum Try {
 impl Client {
     /// Pushes a blob, unless the repository has it or can link it from one of `mount_from` (those on another registry
     /// are skipped). Two calls for one blob and repository push it once. Emits [`Task::Push`].
+    ///
+    /// # Errors
+    /// The registry does not take it. Where its file [is not there](RegistryError::is_missing_file) though it has to be
+    /// sent, the task ends as [`Outcome::Needed`].
     pub async fn push_blob(
         &self,
         to: &Repository,
@@ -90,7 +94,14 @@ impl Client {
         let _flight = self.inner.pushing.join((to.clone(), descriptor.digest)).await;
         let kind = Task::Push { to: to.to_string(), digest: descriptor.digest };
         let task = self.sink.start(kind, Some(descriptor.size));
-        let outcome = self.push(to, blob, mount_from, &task).await?;
+        let outcome = match self.push(to, blob, mount_from, &task).await {
+            // No failure yet: whoever knows where to get it may fetch it and push again.
+            Err(error) if error.is_missing_file() => {
+                task.finish(Outcome::Needed, None);
+                return Err(error);
+            }
+            other => other?,
+        };
         self.learn(to, &descriptor.digest);
         task.finish(outcome, Some((descriptor.digest, descriptor.size)));
         Ok(outcome)

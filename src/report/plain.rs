@@ -103,10 +103,11 @@ impl<W: Write + Send> Render for Plain<W> {
                 }
                 self.line(Some(*id), &text);
             }
-            Event::Failed { id } => {
+            Event::Failed { id } | Event::Cancelled { id } => {
                 let Some(line) = self.tasks.remove(id) else { return };
                 let took = words::seconds(at.saturating_sub(line.started));
-                self.line(Some(*id), &format!("FAILED {took}"));
+                let how = if matches!(event, Event::Failed { .. }) { "FAILED" } else { "CANCELLED" };
+                self.line(Some(*id), &format!("{how} {took}"));
             }
             Event::Note { message } => {
                 self.line(None, &format!("note: {}", words::one_line(message)));

@@ -144,7 +144,8 @@ impl Render for Terminal {
             }
             Event::Finished { id, outcome, size, .. } => {
                 let Some(line) = self.end(*id) else { return };
-                if line.quiet {
+                // The tasks that follow tell what became of what was needed.
+                if line.quiet || *outcome == Outcome::Needed {
                     return;
                 }
                 let note = match outcome {
@@ -158,6 +159,11 @@ impl Render for Terminal {
             Event::Failed { id } => {
                 if let Some(line) = self.end(*id) {
                     self.above(&format!("{} {}", self.paint(AnsiColor::Red, "✗"), line.text));
+                }
+            }
+            Event::Cancelled { id } => {
+                if let Some(line) = self.end(*id).filter(|line| !line.quiet) {
+                    self.above(&format!("{} {} cancelled", self.paint(AnsiColor::Yellow, "-"), line.text));
                 }
             }
             Event::Note { message } => self.above(&format!("note: {}", words::one_line(message))),

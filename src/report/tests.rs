@@ -52,6 +52,10 @@ fn recorded() -> Vec<(u64, Event)> {
         (14_390, Event::Finished { id: TaskId(7), outcome: Outcome::Done, digest: None, size: None }),
         (14_400, started(6, Task::Publish { reference: "ghcr.io/me/app:1".into() }, None)),
         (14_500, Event::Failed { id: TaskId(6) }),
+        (14_500, started(8, step(3, "run sleep 9", None), None)),
+        (14_600, Event::Cancelled { id: TaskId(8) }),
+        (14_600, started(9, Task::Push { to: "ghcr.io/me/app".into(), digest }, Some(5))),
+        (14_610, Event::Finished { id: TaskId(9), outcome: Outcome::Needed, digest: None, size: None }),
     ]
 }
 

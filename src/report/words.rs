@@ -59,6 +59,7 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Cached => "CACHED",
         Outcome::Exists => "EXISTS",
         Outcome::Mounted => "MOUNTED",
+        Outcome::Needed => "NEEDED",
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, Permissions},
     io,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -15,28 +15,38 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Execution, FileMount, RunMount,
+    Execution, FileMount, Mode, RunMount,
     fault::Fault,
     inside::MountPoints,
     probe::in_child,
-    root::{DEVICE_LINKS, DEVICES},
+    root::{DEVICE_LINKS, DEVICES, give, not_the_root},
     tree::{self, Flavour},
 };
 
 /// What was put into a root that is not the image's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Furniture {
     root: PathBuf,
-    /// Where, relative to the root; without symbolic links when it was put there.
-    places: Vec<PathBuf>,
-    /// Directories of the host that lie in the root for now: where they are, relative to it, and where they belong.
-    lent: Vec<(PathBuf, PathBuf)>,
-    /// What the image has in those places, relative to the root, and where it is meanwhile.
-    aside: Vec<(PathBuf, PathBuf)>,
-    /// What was made to put them at, relative to the root, outermost first.
-    made: Vec<PathBuf>,
+    /// A directory on the same file system.
+    work: PathBuf,
+    flavour: Flavour,
+    /// In the order in which it came.
+    put: Vec<Put>,
     /// What could not be done as it was asked for.
     pub(super) warnings: Vec<String>,
+}
+
+/// One thing that was put into a root.
+#[derive(Debug)]
+struct Put {
+    /// Where, relative to the root; without symbolic links when it was put there.
+    place: PathBuf,
+    /// Where that is meanwhile which the image has there.
+    aside: PathBuf,
+    /// What was made to put it at, relative to the root, outermost first.
+    made: Vec<PathBuf>,
+    /// Where it belongs, if it is a directory of the host that lies in the root for now.
+    home: Option<PathBuf>,
 }
 
 /// Moves this process into the root.
@@ -52,8 +62,8 @@ impl Furniture {
         execution: &Execution,
         flavour: Flavour,
     ) -> Result<Self, Fault> {
-        let mut furniture = Self::default();
-        root.clone_into(&mut furniture.root);
+        let (put, warnings) = (Vec::new(), Vec::new());
+        let mut furniture = Self { root: root.to_owned(), work: work.to_owned(), flavour, put, warnings };
         // Paths are looked up from within the root, whose symbolic links are not to lead out of it; and each when what is
         // mounted before it is there, which has links of its own.
         let within = |look: &dyn Fn() -> Result<Point, Fault>| {
@@ -65,120 +75,146 @@ impl Furniture {
         within(&|| devices().map(|()| Point::default()))?;
         for mount in &execution.mounts {
             // Of what kind it is shows later: it takes the place of whatever there is.
-            let here = furniture.clear(within(&|| point(mount.target(), true))?, work)?;
-            furniture.mount(mount, here, work, flavour)?;
+            let here = furniture.clear(within(&|| point(mount.target(), true))?)?;
+            furniture.mount(mount, &here)?;
         }
         for file in &execution.files {
-            let here = furniture.clear(within(&|| point(&file.target, false))?, work)?;
+            let here = furniture.clear(within(&|| point(&file.target, false))?)?;
             write(&root.join(here), file).map_err(Fault::of(format!("make {}", file.target)))?;
         }
         Ok(furniture)
     }
 
     /// Takes away what is in a place: what the image has there is not to be seen, but not to be lost either.
-    fn clear(&mut self, point: Point, work: &Path) -> Result<PathBuf, Fault> {
+    fn clear(&mut self, point: Point) -> Result<PathBuf, Fault> {
         let Point { place, made } = point;
-        let aside = work.join(format!("aside-{}", self.aside.len()));
+        let aside = self.spare("aside");
         fs::rename(self.root.join(&place), &aside)
             .map_err(Fault::of(format!("clear /{}", place.display())))?;
-        self.aside.push((place.clone(), aside));
-        self.places.push(place.clone());
-        self.made.extend(made);
+        self.put.push(Put { place: place.clone(), aside, made, home: None });
         Ok(place)
+    }
+
+    /// A path for what belongs to the next thing, or the last one.
+    fn spare(&self, what: &str) -> PathBuf {
+        self.work.join(format!("{what}-{}", self.put.len()))
     }
 
     /// Makes the root what it is without all this, for the next step.
     pub(super) fn restore(mut self) -> Result<(), Fault> {
-        self.give_back();
-        for (place, aside) in std::mem::take(&mut self.aside).into_iter().rev() {
-            if !is_real(&self.root, &place) {
-                let message = "the command put a link in its way";
-                return Err(Fault::of(format!("put back /{}", place.display()))(io::Error::other(message)));
-            }
-            let here = self.root.join(&place);
-            tree::remove(&here).map_err(Fault::from_error)?;
-            fs::rename(aside, here).map_err(Fault::of(format!("put back /{}", place.display())))?;
-        }
-        for made in std::mem::take(&mut self.made).into_iter().rev() {
-            let here = self.root.join(&made);
-            if is_real(&self.root, &made) && fs::remove_dir(&here).is_err() {
-                // What is used by now stays.
-                let empty =
-                    fs::symlink_metadata(&here).is_ok_and(|found| found.is_file() && found.len() == 0);
-                if empty {
-                    let _ = fs::remove_file(here);
-                }
-            }
-        }
-        Ok(())
+        self.undo()
     }
 
-    fn mount(
-        &mut self,
-        mount: &RunMount,
-        place: PathBuf,
-        work: &Path,
-        flavour: Flavour,
-    ) -> Result<(), Fault> {
-        let here = self.root.join(&place);
+    fn mount(&mut self, mount: &RunMount, place: &Path) -> Result<(), Fault> {
+        let here = self.root.join(place);
         let action = || format!("put what is mounted into /{}", place.display());
         match mount {
             RunMount::Tmpfs { .. } => {
                 fs::create_dir(&here).map_err(Fault::of(action()))?;
                 fs::set_permissions(&here, Permissions::from_mode(0o1777)).map_err(Fault::of(action()))
             }
-            RunMount::Bind { source, read_only: false, .. } if source.is_dir() => {
-                if fs::rename(source, &here).is_ok() {
-                    self.lent.push((place, source.clone()));
-                    return Ok(());
-                }
-                self.warnings.push(format!(
-                    "/{} is a copy that this step cannot change: another step uses it, or it is on another file system",
-                    place.display()
-                ));
-                copy(source, &here, flavour).map_err(Fault::from_error)
+            RunMount::Bind { source, read_only, .. } => self.bind(source, *read_only, place),
+            // It cannot be copied; a second name is as good as the first.
+            RunMount::Socket { source, mode, uid, gid, .. } => {
+                give(source, *mode, (*uid, *gid), Mode::Chroot)
+                    .and_then(|()| fs::hard_link(source, &here))
+                    .map_err(Fault::of(action()))
             }
-            RunMount::Bind { source, .. } => copy(source, &here, flavour).map_err(Fault::from_error),
             RunMount::Trees { lower, source, .. } => {
-                let stack = work.join(format!("mount-{}", self.aside.len()));
-                tree::flatten(lower, &stack, flavour).map_err(Fault::from_error)?;
+                let stack = self.spare("mount");
+                tree::flatten(lower, &stack, self.flavour).map_err(Fault::from_error)?;
                 let shown = super::root::within(&stack, source)?;
                 fs::rename(shown, &here).map_err(Fault::of(action()))
             }
         }
     }
 
+    /// A directory that is to be written to is moved here: so nobody else may need it meanwhile. Where it is here already,
+    /// a link leads there.
+    fn bind(&mut self, source: &Path, read_only: bool, place: &Path) -> Result<(), Fault> {
+        let here = self.root.join(place);
+        let action = || format!("put what is mounted into /{}", place.display());
+        let first = self.put.iter().find(|put| put.home.as_deref() == Some(source)).map(|put| &put.place);
+        match first {
+            Some(first) if !read_only => {
+                symlink(Path::new("/").join(first), here).map_err(Fault::of(action()))
+            }
+            Some(first) => {
+                // Not at once to where it is seen: that may be within what is copied.
+                let copied = self.spare("mount");
+                copy(&self.root.join(first), &copied, self.flavour).map_err(Fault::from_error)?;
+                fs::rename(copied, here).map_err(Fault::of(action()))
+            }
+            None if !read_only && source.is_dir() => {
+                if fs::rename(source, &here).is_ok() {
+                    if let Some(put) = self.put.last_mut() {
+                        put.home = Some(source.to_owned());
+                    }
+                    return Ok(());
+                }
+                self.warnings.push(format!(
+                    "/{} is a copy that this step cannot change: it is on another file system",
+                    place.display()
+                ));
+                copy(source, &here, self.flavour).map_err(Fault::from_error)
+            }
+            None => copy(source, &here, self.flavour).map_err(Fault::from_error),
+        }
+    }
+
     /// Takes out of `upper` what the command changed of the furniture.
     pub(super) fn take_out_of(&self, upper: &Path) -> Result<(), Fault> {
-        for place in self.places.iter().filter(|place| is_real(upper, place)) {
-            tree::remove(&upper.join(place)).map_err(Fault::from_error)?;
+        for put in self.put.iter().filter(|put| is_real(upper, &put.place)) {
+            tree::remove(&upper.join(&put.place)).map_err(Fault::from_error)?;
         }
         Ok(())
     }
 
-    /// Puts directories of the host back to where they belong, without secrets and other things that were put there.
-    fn give_back(&mut self) {
-        let lent = std::mem::take(&mut self.lent);
-        let is_lent = |place: &Path| lent.iter().any(|(here, _)| *here == place);
-        for place in self.places.iter().rev().filter(|place| !is_lent(place) && is_real(&self.root, place)) {
-            let mut around = place.ancestors().skip(1);
-            if around.any(is_lent) {
-                let _ = tree::remove(&self.root.join(place));
-            }
+    /// Takes everything out again, last what came first: directories of the host go back to where they belong, without
+    /// secrets and other things that were put into them.
+    fn undo(&mut self) -> Result<(), Fault> {
+        let mut result = Ok(());
+        while let Some(put) = self.put.pop() {
+            result = result.and(put.undo(&self.root));
         }
-        for (here, home) in lent.iter().rev() {
-            let at = self.root.join(here);
-            // Where the command put something else there, or it fails, the directory was a cache and is made anew.
-            if is_real(&self.root, here) && fs::symlink_metadata(&at).is_ok_and(|found| found.is_dir()) {
-                let _ = fs::rename(at, home);
-            }
-        }
+        result
     }
 }
 
 impl Drop for Furniture {
     fn drop(&mut self) {
-        self.give_back();
+        // What cannot be put back goes with the root.
+        let _ = self.undo();
+    }
+}
+
+impl Put {
+    fn undo(self, root: &Path) -> Result<(), Fault> {
+        let action = || format!("put back /{}", self.place.display());
+        if !is_real(root, &self.place) {
+            let message = "the command put a link in its way";
+            return Err(Fault::of(action())(io::Error::other(message)));
+        }
+        let here = root.join(&self.place);
+        if let Some(home) = &self.home
+            && fs::symlink_metadata(&here).is_ok_and(|found| found.is_dir())
+        {
+            // Where the command put something else there, or it fails, the directory was a cache, and the next step that
+            // wants it makes it anew.
+            let _ = fs::rename(&here, home);
+        }
+        tree::remove(&here).map_err(Fault::from_error)?;
+        fs::rename(&self.aside, here).map_err(Fault::of(action()))?;
+        for made in self.made.iter().rev().filter(|made| is_real(root, made)) {
+            let made = root.join(made);
+            // What is used by now stays.
+            if fs::remove_dir(&made).is_err()
+                && fs::symlink_metadata(&made).is_ok_and(|found| found.is_file() && found.len() == 0)
+            {
+                let _ = fs::remove_file(made);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -219,7 +255,7 @@ fn devices() -> Result<(), Fault> {
     }
     for (name, target) in DEVICE_LINKS {
         // There, or of no use without /proc.
-        let _ = std::os::unix::fs::symlink(target, Path::new("/dev").join(name));
+        let _ = symlink(target, Path::new("/dev").join(name));
     }
     rustix::process::umask(umask);
     Ok(())
@@ -240,6 +276,7 @@ fn point(target: &str, directory: bool) -> Result<Point, Fault> {
     if fs::metadata(target).is_err() {
         points.make(Path::new(target), directory)?;
     }
+    not_the_root(target)?;
     let real = fs::canonicalize(target).map_err(Fault::of(format!("find {target}")))?;
     Ok(Point { place: relative(&real), made: points.paths().map(relative).collect() })
 }
@@ -253,6 +290,5 @@ fn write(path: &Path, file: &FileMount) -> io::Result<()> {
     // A secret is nobody else's at any time.
     let mut made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.content.write_to(&mut made)?;
-    chown(path, Some(file.uid), Some(file.gid))?;
-    fs::set_permissions(path, Permissions::from_mode(file.mode))
+    give(path, file.mode, (file.uid, file.gid), Mode::Chroot)
 }

@@ -166,6 +166,15 @@ impl Sandbox {
         Ok(self.job(&job, &[], &mut |_, _| {}).await?.warnings)
     }
 
+    /// Gives a tree its final name, where only root of the sandbox may do so. Where there is one with this name, it
+    /// stays, and this one goes.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    pub async fn settle(&self, from: &Path, to: &Path) -> Result<(), SandboxError> {
+        self.job(&Job::Settle(from.to_owned(), to.to_owned()), &[], &mut |_, _| {}).await.map(drop)
+    }
+
     /// Removes a tree: its files may belong to ids that only the sandbox has. It is well to rename it first, and not to
     /// wait for this.
     ///

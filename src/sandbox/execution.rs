@@ -103,6 +103,19 @@ pub enum RunMount {
         /// Whether writing fails.
         read_only: bool,
     },
+    /// A socket of the host that was made for the command: it is given this mode and owner.
+    Socket {
+        /// Where.
+        target: String,
+        /// What: of the host.
+        source: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
     /// A place in a stack of trees. What is written to it is thrown away.
     Trees {
         /// Where.
@@ -126,7 +139,10 @@ pub enum RunMount {
 impl RunMount {
     /// Where it is seen.
     pub fn target(&self) -> &str {
-        let (Self::Bind { target, .. } | Self::Trees { target, .. } | Self::Tmpfs { target, .. }) = self;
+        let (Self::Bind { target, .. }
+        | Self::Socket { target, .. }
+        | Self::Trees { target, .. }
+        | Self::Tmpfs { target, .. }) = self;
         target
     }
 }

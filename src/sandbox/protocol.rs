@@ -46,6 +46,8 @@ pub(super) enum Job {
     Run(Box<Execution>),
     /// Unpack a layer.
     Unpack(Unpack),
+    /// Give a tree its final name.
+    Settle(PathBuf, PathBuf),
     /// Remove a tree.
     Remove(PathBuf),
 }

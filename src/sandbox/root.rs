@@ -129,12 +129,15 @@ pub(super) fn enter(
         match mount {
             RunMount::Tmpfs { target, size } => {
                 let place = points.make(Path::new(target), true)?;
+                not_the_root(target)?;
                 let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
                 Detached::tmpfs(attributes, "1777", *size)
                     .and_then(|mount| mount.attach(place))
                     .map_err(Fault::of(format!("mount a tmpfs on {target}")))?;
             }
-            RunMount::Bind { .. } | RunMount::Trees { .. } => attach(waiting.next(), &mut points)?,
+            RunMount::Bind { .. } | RunMount::Socket { .. } | RunMount::Trees { .. } => {
+                attach(waiting.next(), &mut points)?
+            }
         }
     }
     waiting.try_for_each(|file| attach(Some(file), &mut points))?;
@@ -144,7 +147,21 @@ pub(super) fn enter(
 fn attach(waiting: Option<Waiting>, points: &mut MountPoints) -> Result<(), Fault> {
     let Some(Waiting { mount, target, directory }) = waiting else { return Ok(()) };
     let place = points.make(Path::new(&target), directory)?;
+    not_the_root(&target)?;
     mount.attach(place).map_err(Fault::of(format!("mount {target}")))
+}
+
+/// Refuses a place that leads to the root itself, by links of the image: what is mounted there is not seen, and on the rung
+/// without mounts it would take the place of everything.
+pub(super) fn not_the_root(target: &str) -> Result<(), Fault> {
+    match fs::canonicalize(target) {
+        Ok(real) if real == Path::new("/") => {
+            let reason = format!("cannot mount on {target}: it leads to the root directory");
+            Err(Fault::new("", reason).hint("choose a path that is not a link to / in the image"))
+        }
+        // What cannot be found is told of by what mounts there.
+        _ => Ok(()),
+    }
 }
 
 /// Mounts the trees. Below them lies one more, with a place for everything that will be mounted: so mount points need
@@ -203,6 +220,10 @@ fn prepare(
     let (source, target, read_only) = match mount {
         RunMount::Tmpfs { .. } => return Ok(None),
         RunMount::Bind { target, source, read_only } => (source.clone(), target, *read_only),
+        RunMount::Socket { target, source, mode, uid, gid } => {
+            give(source, *mode, (*uid, *gid), ground.mode).map_err(Fault::of(format!("make {target}")))?;
+            (source.clone(), target, false)
+        }
         RunMount::Trees { target, lower, source, read_only } => {
             let mut lowers = vec![stage.directory("empty")?];
             lowers.extend_from_slice(lower);
@@ -252,13 +273,18 @@ fn prepare_file(file: &FileMount, ground: &Ground, stage: &mut Stage) -> Result<
     fs::File::create(&path)
         .and_then(|mut made| file.content.write_to(&mut made))
         .map_err(Fault::of(action()))?;
-    if ground.mode != Mode::SingleId && (file.uid, file.gid) != (0, 0) {
-        chown(&path, Some(file.uid), Some(file.gid)).map_err(Fault::of(action()))?;
-    }
-    fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(Fault::of(action()))?;
+    give(&path, file.mode, (file.uid, file.gid), ground.mode).map_err(Fault::of(action()))?;
     let mount =
         Detached::view(&path, INERT | MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(Fault::of(action()))?;
     Ok(Waiting { mount, target: file.target.clone(), directory: false })
+}
+
+/// Gives a file of root's an owner and a mode. With one id, everybody is its owner.
+pub(super) fn give(path: &Path, mode: u32, (uid, gid): (u32, u32), rung: Mode) -> io::Result<()> {
+    if rung != Mode::SingleId && (uid, gid) != (0, 0) {
+        chown(path, Some(uid), Some(gid))?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 fn proc(ground: &Ground) -> Result<Option<Detached>, Fault> {

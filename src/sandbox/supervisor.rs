@@ -43,6 +43,7 @@ pub(super) fn serve(ground: &Ground, scratch: &Path, descriptors: Descriptors) -
         Job::Run(execution) => {
             return run((ground, scratch), &execution, Outputs { out, err, calls: None }, locks, socket);
         }
+        Job::Settle(from, to) => tree::settle(&from, &to).map(|()| Vec::new()),
         Job::Remove(path) => tree::remove(&path).map(|()| Vec::new()),
         Job::Unpack(job) => tree::unpack(&job.entries, &job.dir, &job.lowers, job.flavour),
     };

@@ -3,14 +3,15 @@
 use std::{
     io::{self, Read},
     os::{fd::AsFd, unix::process::CommandExt},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use rustix::{
     fs::{OFlags, fcntl_setfl},
-    process::{Pid, Signal, kill_process_group},
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
 };
 
 /// How long such a program may take: they take milliseconds, and more on a machine that does much else.
@@ -25,11 +26,16 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Vec<u8>>
     let (mut said, out) = io::pipe()?;
     // A group of its own, so that what it started ends with it. What it writes beyond a pipe's size stops it.
     let mut child = command.stdout(out).stderr(Stdio::null()).process_group(0).spawn()?;
-    let Some(status) = wait(&mut child, limit)? else {
-        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-        child.wait()?;
+    let id = Pid::from_child(&child);
+    let ended = wait(id, limit);
+    // Nobody else gets its number until it is reaped. Where it is no child any more, somebody else has done that.
+    if ended != Err(Errno::CHILD) {
+        let _ = kill_process_group(id, Signal::KILL);
+    }
+    let status = child.wait()?;
+    if !ended? {
         return Err(io::Error::other(format!("it did not end within {} s", limit.as_secs_f32())));
-    };
+    }
     if !status.success() {
         return Err(io::Error::other(format!("it ended with {status}")));
     }
@@ -44,21 +50,22 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
+/// Waits for the end of a child, and leaves it to be reaped. Whether it ended in time.
+///
 /// Looks again and again: a descriptor that tells of the end of a process is not everywhere to be had, and a thread that
 /// waits is not for processes that fork.
-fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait(child: Pid, limit: Duration) -> Result<bool, Errno> {
     let begun = Instant::now();
     let mut pause = Duration::from_micros(100);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(child), options)?.is_none() {
         if begun.elapsed() >= limit {
-            return Ok(None);
+            return Ok(false);
         }
         sleep(pause);
         pause = (pause * 2).min(PAUSE);
     }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -77,5 +84,19 @@ mod tests {
             assert_eq!(error, "it did not end within 0.05 s", "{script}");
         }
         assert_eq!(shell("{ sleep 2; echo late; } & exit 0", LIMIT).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_a_program_started_ends_with_it() {
+        for (status, limit) in [("exit 0", LIMIT), ("exit 3", LIMIT), ("wait", Duration::from_millis(50))] {
+            let (mut said, out) = io::pipe().unwrap();
+            let script = format!("exec 3>&0; {{ sleep 1; echo late >&3; }} & {status}");
+            let result = run(Command::new("/bin/sh").args(["-c", &script]).stdin(out), limit);
+            assert_eq!(result.is_ok(), status == "exit 0", "{result:?}");
+            // Its end is when nobody has the pipe any more.
+            let mut late = String::new();
+            said.read_to_string(&mut late).unwrap();
+            assert_eq!(late, "", "{status}");
+        }
     }
 }

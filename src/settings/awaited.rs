@@ -79,8 +79,8 @@ fn found(root: &Path, files: &[PathBuf]) -> Result<Vec<BuildFile>, SettingsError
         let inside = |file: &BuildFile| file.path().is_some_and(is_inside);
         return found.filter(|files| files.iter().all(inside)).ok_or_else(|| {
             SettingsError::not_found(
-                "there is nothing to build in the context: it has no imgbuild.yaml, no build-specs/*.yaml and no \
-                 Dockerfile",
+                "there is nothing to build in the context: it has no imgbuild.yaml, no build-specs/*.yaml, no \
+                 Dockerfile and no Containerfile",
             )
             .hint("name a file of the context with -f")
         });

@@ -69,7 +69,7 @@ impl CheckSettings {
             files => of_files(files, environment.current_dir())?,
         };
         if files.is_empty() {
-            let message = format!("there is no Dockerfile in {}", context.display());
+            let message = format!("there is no Dockerfile or Containerfile in {}", context.display());
             return Err(SettingsError::not_found(message).hint("name the file with -f"));
         }
         if let Some(BuildFile::Spec(path)) = files.iter().find(|file| matches!(file, BuildFile::Spec(_))) {

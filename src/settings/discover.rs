@@ -48,10 +48,11 @@ pub fn discover(context: &Path) -> Result<Vec<BuildFile>, SettingsError> {
         return Ok(vec![BuildFile::Dockerfile(path)]);
     }
     Err(SettingsError::not_found(format!(
-        "there is nothing to build in {}: it has no {}, no {FOLDER}/*.yaml and no {}",
+        "there is nothing to build in {}: it has no {}, no {FOLDER}/*.yaml, no {} and no {}",
         context.display(),
         SPECS[0],
-        DOCKERFILES[0]
+        DOCKERFILES[0],
+        DOCKERFILES[1]
     ))
     .hint("name the file with -f, or run imgbuild in the directory that holds it"))
 }

@@ -114,7 +114,7 @@ pub struct OutputFlags {
     /// Write digests and names of the result as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub metadata_file: Option<PathBuf>,
-    /// Write the digest of the result
+    /// Write the image ID to a file: the digest of the config; for several platforms, of the index
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub iidfile: Option<PathBuf>,
 }
@@ -141,7 +141,8 @@ pub struct WorkFlags {
     /// repeated
     #[arg(long, value_name = "STEP")]
     pub fail_on_miss: Vec<String>,
-    /// Ask registries for newer bases, even where the store has one
+    /// Always pull bases, even where an image of that name was built here; what other tags mean is asked at each build
+    /// anyway
     #[arg(long)]
     pub pull: bool,
     /// Look up steps in a cache that machines share: REF, type=registry,ref=REF or type=local,src=DIR

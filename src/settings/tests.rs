@@ -140,7 +140,11 @@ fn what_is_built_is_found_in_this_order() {
         assert_eq!(discover(project.folder.path()), Ok(vec![BuildFile::Dockerfile(dockerfile)]));
     }
     let error = discover(Project::new(&[]).folder.path()).expect_err("empty");
-    assert!(error.to_string().contains("no imgbuild.yaml, no build-specs/*.yaml and no Dockerfile"));
+    assert!(
+        error
+            .to_string()
+            .contains("no imgbuild.yaml, no build-specs/*.yaml, no Dockerfile and no Containerfile")
+    );
     assert_eq!(error.kind(), crate::error::Kind::NotFound);
 }
 

@@ -159,6 +159,9 @@ impl Run {
             });
         }
         let layers = collect(&mut tasks).await;
+        if layers.is_err() {
+            self.engine.sink.cancel();
+        }
         // On an error, those that are left are cancelled, and have ended before it is told.
         tasks.shutdown().await;
         self.base_layers.end().await;

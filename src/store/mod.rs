@@ -190,6 +190,12 @@ impl Store {
         self.inner.session.path()
     }
 
+    /// The lock on this process's temporary folder: nobody clears it away as long as somebody holds this. For processes
+    /// that still use what lies there when this one has ended.
+    pub fn temporary_lock(&self) -> Arc<fs::File> {
+        self.inner.session.lock()
+    }
+
     /// The temporary folders of processes that are gone, with what this process had no right to remove: files that
     /// belong to ids of a user namespace. And trees that were set aside.
     pub fn left_behind(&self) -> Vec<PathBuf> {

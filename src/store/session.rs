@@ -5,8 +5,12 @@ use std::{
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-    time::SystemTime,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
@@ -21,18 +25,23 @@ pub(super) const ASIDE: &str = "aside-";
 /// however the process ends.
 #[derive(Debug)]
 pub(super) struct Session {
-    folder: PathBuf,
-    _lock: File,
+    /// Let go of before the folder is.
+    lock: Arc<File>,
+    folder: Folder,
     /// The modification time of the lock file, on the store's clock as that of everything that is made from now on.
     began: SystemTime,
     next: AtomicU64,
 }
 
+/// A folder that goes with its session, unless other processes hold its lock too.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
 impl Session {
     pub(super) fn begin(tmp: &Path) -> Result<Self, StoreError> {
+        spread(tmp);
         // Held shared while a folder is made and locked, exclusively while dead folders are looked for: so a folder
         // that is not locked yet is never taken for a dead one.
-        spread(tmp);
         let gate_path = tmp.join("gate");
         let gate = lock_file(&gate_path)?;
         if gate.try_lock().is_ok() {
@@ -43,7 +52,7 @@ impl Session {
         let (folder, lock) = locked_folder(tmp, "s")?;
         let began = lock.metadata().and_then(|stat| stat.modified());
         let began = began.map_err(StoreError::io("look at", &folder))?;
-        Ok(Self { folder, _lock: lock, began, next: AtomicU64::new(0) })
+        Ok(Self { lock: Arc::new(lock), folder: Folder(folder), began, next: AtomicU64::new(0) })
     }
 
     /// When this process began to use the store.
@@ -51,8 +60,12 @@ impl Session {
         self.began
     }
 
+    pub(super) fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
+    }
+
     pub(super) fn path(&self) -> PathBuf {
-        self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+        self.folder.0.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     pub(super) fn file(&self) -> Result<Temporary, StoreError> {
@@ -83,10 +96,28 @@ fn spread(tmp: &Path) {
     drop(spread);
 }
 
-impl Drop for Session {
+/// How long processes are waited for that hold the lock too, and are about to end.
+const PATIENCE: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+    Duration::from_millis(80),
+    Duration::from_millis(160),
+];
+
+impl Drop for Folder {
     fn drop(&mut self) {
         // What is left behind here is swept by the next process.
-        let _ = fs::remove_dir_all(&self.folder);
+        let Ok(lock) = File::open(self.0.join("lock")) else { return };
+        for pause in PATIENCE {
+            thread::sleep(pause);
+            if lock.try_lock().is_ok() {
+                let _ = fs::remove_dir_all(&self.0);
+                return;
+            }
+        }
     }
 }
 

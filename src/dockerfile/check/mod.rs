@@ -15,7 +15,7 @@ mod style;
 mod tests;
 mod variables;
 
-use std::{ops::Range, path::Path};
+use std::{cell::Cell, ops::Range, path::Path};
 
 pub use finding::Finding;
 pub use rule::{Origin, Rule};
@@ -25,14 +25,15 @@ use self::stages::{StageInfo, stages};
 use super::{
     evaluate::{
         Evaluator,
-        variables::{Scope, automatic},
+        variables::{Scope, automatic, room},
     },
     syntax::{self, Statement},
+    word::MOST_WORK,
 };
 use crate::{
     context::Ignore,
     recipe::{BaseConfigs, Request},
-    source::SourceFile,
+    source::{SourceFile, suggest::closest},
 };
 
 /// What the checks may look at besides the file itself.
@@ -58,7 +59,14 @@ struct Checker<'a> {
     selection: Selection,
     build: bool,
     findings: Vec<Finding>,
+    /// How much the words of `FROM` may still take.
+    room: Cell<usize>,
+    /// How often similar names were looked for.
+    looked_for: usize,
 }
+
+/// How often similar names are looked for: each time, all names of a file are compared.
+const MOST_LOOKED_FOR: usize = 20;
 
 /// What the rules of a build find: the documented ones, in what the target needs.
 pub(super) fn of_build(
@@ -87,13 +95,25 @@ fn run(
     if selection.skip_all {
         return Vec::new();
     }
-    let evaluator = Evaluator { file, request: around.request };
+    let room = room();
+    let evaluator = Evaluator { file, request: around.request, room: &room };
     // What cannot be evaluated is told by the build itself.
     let globals =
         super::evaluate::global_scope(&evaluator).unwrap_or_else(|_| automatic(around.request, None));
-    let (stages, target) = stages(file, &around, &globals);
-    let mut checker =
-        Checker { file, around, globals, stages, target, selection, build, findings: Vec::new() };
+    room.set(MOST_WORK);
+    let (stages, target) = stages(file, &around, &globals, &room);
+    let mut checker = Checker {
+        file,
+        around,
+        globals,
+        stages,
+        target,
+        selection,
+        build,
+        findings: Vec::new(),
+        room,
+        looked_for: 0,
+    };
     checker.style();
     checker.froms();
     checker.variables();
@@ -123,6 +143,15 @@ impl<'a> Checker<'a> {
             let location = self.file.file.at(first_line(&self.file.file, span));
             self.findings.push(Finding { rule, message: message.into(), hint: hint.into(), location });
         }
+    }
+
+    /// The name that another one may be a misspelling of.
+    fn near<'k>(&mut self, name: &str, known: impl Iterator<Item = &'k String>) -> Option<&'k str> {
+        self.looked_for += 1;
+        if self.looked_for > MOST_LOOKED_FOR {
+            return None;
+        }
+        closest(name, known.map(String::as_str))
     }
 
     /// Whether the instructions of a stage are looked at.

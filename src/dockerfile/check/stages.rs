@@ -1,18 +1,20 @@
 //! Stages as the checks see them, and what is wrong with `FROM`.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+};
 
 use super::{Checker, Surroundings, rule};
 use crate::{
     dockerfile::{
-        evaluate::variables::{Scope, automatic, globals},
+        evaluate::variables::{Scope, automatic, globals, room},
         evaluate::{Evaluator, plan::Plan},
         syntax::{self, Word},
-        word,
+        word::{self, Expanded, MOST_WORK},
     },
     oci::{Config, Platform, Reference},
     recipe::{BaseConfigs, BaseImage, ImageSource},
-    source::suggest::closest,
 };
 
 /// A stage as the checks see it.
@@ -33,16 +35,17 @@ pub(super) fn stages<'a>(
     file: &'a syntax::Dockerfile,
     around: &Surroundings<'a>,
     globals: &Scope,
+    room: &Cell<usize>,
 ) -> (Vec<StageInfo<'a>>, usize) {
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut stages = Vec::new();
     for (index, stage) in file.stages.iter().enumerate() {
         let from = &stage.from.node;
-        let image = value(file, &from.image, globals);
+        let image = value(file, &from.image, globals, room);
         let parent = image.as_ref().and_then(|image| names.get(&image.to_lowercase()).copied());
         let image = image.filter(|image| parent.is_none() && image != "scratch" && !image.is_empty());
         let config = image.as_ref().and_then(|image| {
-            let platform = from.platform.as_ref().and_then(|word| value(file, word, globals));
+            let platform = from.platform.as_ref().and_then(|word| value(file, word, globals, room));
             let platform = platform.and_then(|text| text.parse::<Platform>().ok());
             config_of(around, image, platform.as_ref())
         });
@@ -56,7 +59,8 @@ pub(super) fn stages<'a>(
         let number = target.strip_prefix("stage-").unwrap_or(target).parse::<usize>().ok();
         names.get(&target.to_lowercase()).copied().or(number.filter(|number| *number <= last))
     });
-    let evaluator = Evaluator { file, request: around.request };
+    let own = self::room();
+    let evaluator = Evaluator { file, request: around.request, room: &own };
     let nothing = BaseConfigs::new();
     match Plan::new(evaluator, globals, around.configs.unwrap_or(&nothing)) {
         Ok(plan) => plan.needed().for_each(|planned| stages[planned.index].needed = true),
@@ -73,8 +77,26 @@ fn config_of<'a>(around: &Surroundings<'a>, image: &str, platform: Option<&Platf
     around.configs?.get(&wanted).map(|config| &config.config)
 }
 
-fn value(file: &syntax::Dockerfile, word: &Word, scope: &Scope) -> Option<String> {
-    word::expand(&word.text, scope, file.directives.escape).ok().map(|expanded| expanded.text)
+fn value(file: &syntax::Dockerfile, word: &Word, scope: &Scope, room: &Cell<usize>) -> Option<String> {
+    expanded(file, word, scope, room).map(|expanded| expanded.text)
+}
+
+/// A word of `FROM`, if it can be expanded, and as long as there is room for what such words take.
+fn expanded(
+    file: &syntax::Dockerfile,
+    word: &Word,
+    scope: &Scope,
+    room: &Cell<usize>,
+) -> Option<Expanded<String>> {
+    /// What cannot be expanded may have taken much, too.
+    const FAILED: usize = MOST_WORK / 32;
+    if room.get() == 0 {
+        return None;
+    }
+    let expanded = word::expand(&word.text, scope, file.directives.escape).ok();
+    let work = expanded.as_ref().map_or(FAILED, |expanded| expanded.work);
+    room.set(room.get().saturating_sub(work));
+    expanded
 }
 
 impl Checker<'_> {
@@ -99,7 +121,8 @@ impl Checker<'_> {
             if let Some(word) = &from.platform {
                 self.platform(word, from.name.as_ref());
             }
-            let image = defaults.as_ref().and_then(|defaults| value(self.file, &from.image, defaults));
+            let image =
+                defaults.as_ref().and_then(|defaults| value(self.file, &from.image, defaults, &self.room));
             if let Some(image) = image
                 && image != "scratch"
                 && image.to_lowercase().parse::<Reference>().is_err()
@@ -146,7 +169,8 @@ impl Checker<'_> {
 
     /// The values of global arguments if none is given.
     fn defaults(&self) -> Option<Scope> {
-        let evaluator = Evaluator { file: self.file, request: self.around.request };
+        let room = room();
+        let evaluator = Evaluator { file: self.file, request: self.around.request, room: &room };
         let mut request = self.around.request.clone();
         request.args.clear();
         let scope = automatic(&request, None);
@@ -154,12 +178,10 @@ impl Checker<'_> {
     }
 
     fn undefined(&mut self, word: &Word, declared: &HashSet<String>) {
-        let Ok(expanded) = word::expand(&word.text, &self.globals, self.file.directives.escape) else {
-            return;
-        };
+        let Some(expanded) = expanded(self.file, word, &self.globals, &self.room) else { return };
         for name in expanded.unset.iter().filter(|name| !declared.contains(*name)) {
             let message = format!("FROM uses the argument {name}, which is not declared before it");
-            let hint = match closest(name, declared.iter().map(String::as_str)) {
+            let hint = match self.near(name, declared.iter()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("declare it before the first FROM: `ARG {name}=…`"),
             };
@@ -168,9 +190,7 @@ impl Checker<'_> {
     }
 
     fn platform(&mut self, word: &Word, name: Option<&Word>) {
-        let Ok(expanded) = word::expand(&word.text, &self.globals, self.file.directives.escape) else {
-            return;
-        };
+        let Some(expanded) = expanded(self.file, word, &self.globals, &self.room) else { return };
         if !expanded.unset.is_empty() {
             return;
         }

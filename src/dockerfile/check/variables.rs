@@ -9,7 +9,6 @@ use crate::{
         word::{self, Variables, WordError},
     },
     recipe::looks_secret,
-    source::suggest::closest,
 };
 
 /// The names that are set at one place of a stage.
@@ -109,7 +108,7 @@ impl Checker<'_> {
         };
         // What cannot be expanded is an error of the build.
         for name in unset.into_iter().flatten() {
-            let near = closest(&name, names.known.iter().map(String::as_str));
+            let near = self.near(&name, names.known.iter());
             // A base that is not known may have set it: only what looks like a slip is told.
             if names.open && near.is_none() {
                 continue;

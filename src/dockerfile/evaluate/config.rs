@@ -16,6 +16,7 @@ use crate::{
 impl StageBuilder<'_> {
     /// All values are expanded with the variables from before the instruction.
     pub(super) fn env(&mut self, at: Current<'_>, pairs: &Pairs) -> Result<(), Diagnostic> {
+        self.spend(at, self.end.scope.copied_by_a_change())?;
         let mut said = String::from("ENV");
         let mut changes = Vec::new();
         for (name, value) in self.pairs(at, pairs)? {
@@ -31,6 +32,7 @@ impl StageBuilder<'_> {
 
     pub(super) fn label(&mut self, at: Current<'_>, pairs: &Pairs) -> Result<(), Diagnostic> {
         let pairs = self.pairs(at, pairs)?;
+        self.end.labels += pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let said: String = pairs.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         self.config(at, format!("LABEL{said}"), vec![ConfigChange::Labels(pairs.into_iter().collect())]);
         Ok(())

@@ -235,7 +235,7 @@ impl StageBuilder<'_> {
             false => text.into_owned(),
             true => {
                 let expanded = word::expand_heredoc(&text, &self.end.scope, syntax::Escape::Backslash);
-                expanded.map(|expanded| expanded.text).map_err(|error| {
+                let expanded = expanded.map_err(|error| {
                     let range = match heredoc.strip_tabs {
                         false => {
                             heredoc.body_span.start + error.range.start
@@ -244,7 +244,9 @@ impl StageBuilder<'_> {
                         true => heredoc.span.clone(),
                     };
                     Diagnostic::new(error.message).at(at.line.file.at(range), "")
-                })?
+                })?;
+                self.spend(at, expanded.work)?;
+                expanded.text
             }
         };
         let from = self.inline(at, &heredoc.name, content, FileMode(0o644))?;

@@ -16,12 +16,15 @@ mod stage;
 mod tests;
 pub(super) mod variables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+};
 
 use self::{
     plan::{Base, Plan},
     stage::{End, StageBuilder},
-    variables::{Scope, automatic, given, globals},
+    variables::{Scope, automatic, given, globals, room},
 };
 use super::syntax;
 use crate::{
@@ -35,6 +38,8 @@ use crate::{
 pub(super) struct Evaluator<'a> {
     pub(super) file: &'a syntax::Dockerfile,
     pub(super) request: &'a Request,
+    /// How much variables may still cost, in all of the file.
+    pub(super) room: &'a Cell<usize>,
 }
 
 /// The values that `FROM` can use, and that stages can take over.
@@ -53,7 +58,8 @@ pub(super) fn bases(
     request: &Request,
     configs: &BaseConfigs,
 ) -> Result<Vec<BaseImage>, Diagnostic> {
-    let evaluator = Evaluator { file, request };
+    let room = room();
+    let evaluator = Evaluator { file, request, room: &room };
     Ok(Plan::new(evaluator, &global_scope(&evaluator)?, configs)?.bases())
 }
 
@@ -64,7 +70,8 @@ pub(super) fn mention(
     configs: &BaseConfigs,
     image: &BaseImage,
 ) -> Result<Option<Mention>, Diagnostic> {
-    let evaluator = Evaluator { file, request };
+    let room = room();
+    let evaluator = Evaluator { file, request, room: &room };
     let globals = global_scope(&evaluator)?;
     Ok(Plan::new(evaluator, &globals, configs)?.mention(image))
 }
@@ -75,7 +82,8 @@ pub(super) fn recipe(
     request: &Request,
     configs: &BaseConfigs,
 ) -> Result<Recipe, Diagnostic> {
-    let evaluator = Evaluator { file, request };
+    let room = room();
+    let evaluator = Evaluator { file, request, room: &room };
     let globals = global_scope(&evaluator)?;
     let plan = Plan::new(evaluator, &globals, configs)?;
     let mut stages: Vec<recipe::Stage> = Vec::new();

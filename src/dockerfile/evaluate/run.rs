@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     command::{shell_of, texts},
     plan::Base,
-    stage::{Current, StageBuilder, join},
+    stage::{Current, HISTORY_LENGTH, StageBuilder, join},
 };
 use crate::{
     dockerfile::syntax::{self, CommandLine, Heredoc, MountFlag, MountKind, Word},
@@ -39,6 +39,8 @@ impl StageBuilder<'_> {
         }
         self.mounts(at, &run.mounts, &mut mounts)?;
         let said = self.said(&argv);
+        // What the values of arguments add to the history.
+        self.spend(at, said.len().min(HISTORY_LENGTH).saturating_sub(at.line.statement.text.len()))?;
         let run = Run {
             argv,
             env: Arc::clone(self.end.scope.pairs()),

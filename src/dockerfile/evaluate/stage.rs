@@ -20,7 +20,10 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// How much of an instruction progress output is given, in characters.
 const NAME_LENGTH: usize = 240;
 /// How much of an instruction the history is given, in bytes: the config is one document that registries limit.
-const HISTORY_LENGTH: usize = 64 << 10;
+pub(super) const HISTORY_LENGTH: usize = 64 << 10;
+/// The most bytes that environment, arguments and labels of a stage may have. Linux starts no command with more
+/// environment (a quarter of the stack's usual 8 MiB), and a config of more than 4 MiB is not read by others.
+const MOST_VARIABLES: usize = 2 << 20;
 
 /// What a stage leaves to those that start from it.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +36,8 @@ pub(super) struct End {
     pub(super) user_from: Option<Location>,
     /// The declared arguments, for the history of `RUN`; none has a value here.
     pub(super) args: Scope,
+    /// The bytes of all labels that were set.
+    pub(super) labels: usize,
 }
 
 impl End {
@@ -121,10 +126,26 @@ impl<'a> StageBuilder<'a> {
             self.change(vec![ConfigChange::Env("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
         }
         let stage: &'a Planned<'a> = self.stage;
+        let from = &self.evaluator.file.stages[stage.index].from;
+        self.evaluator.spend(self.end.labels, || self.evaluator.file.file.at(from.span.clone()))?;
         for line in &stage.lines {
-            self.line(Current { line })?;
+            let at = Current { line };
+            self.line(at)?;
+            if self.end.scope.size() + self.end.labels > MOST_VARIABLES {
+                let message =
+                    format!("environment, arguments and labels have more than {} MiB", MOST_VARIABLES >> 20);
+                return Err(self
+                    .wrong(at, message)
+                    .hint("Linux starts no command with more, and registries take no config of much more")
+                    .hint("put what is large in a file"));
+            }
         }
         Ok(())
+    }
+
+    /// Takes what variables cost from what the file has of it.
+    pub(super) fn spend(&self, at: Current<'_>, work: usize) -> Result<(), Diagnostic> {
+        self.evaluator.spend(work, || self.location(at))
     }
 
     fn line(&mut self, at: Current<'a>) -> Result<(), Diagnostic> {
@@ -159,6 +180,7 @@ impl<'a> StageBuilder<'a> {
     /// A given value goes before a default, a default before a value from before the first `FROM`. An argument without
     /// any is declared and not set.
     fn arg(&mut self, at: Current<'_>, arg: &Arg) -> Result<(), Diagnostic> {
+        self.spend(at, self.end.scope.copied_by_a_change())?;
         let given = given(self.evaluator.request);
         let mut said = Vec::new();
         for arg in &arg.args {
@@ -173,6 +195,7 @@ impl<'a> StageBuilder<'a> {
                 None => name.clone(),
             });
             if let Some(value) = &value {
+                self.spend(at, value.len())?;
                 self.end.scope.set(&name, value);
             }
             self.end.args.set(&name, "");

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -10,11 +11,11 @@ use super::Evaluator;
 use crate::{
     dockerfile::{
         syntax::{Arg, Statement, Word},
-        word::{self, Expanded, Variables, WordError},
+        word::{self, Expanded, MOST_WORK, Variables, WordError},
     },
     oci::Platform,
     recipe::Request,
-    source::{Diagnostic, SourceFile},
+    source::{Diagnostic, Location, SourceFile},
 };
 
 /// Names and values in the order in which the names were first set; the last value that was set counts, whichever of
@@ -23,7 +24,9 @@ use crate::{
 pub(in crate::dockerfile) struct Scope {
     list: Arc<Vec<(String, String)>>,
     /// Where in the list each name is.
-    places: HashMap<String, usize>,
+    places: Arc<HashMap<String, usize>>,
+    /// The bytes of all names and values.
+    size: usize,
 }
 
 impl Scope {
@@ -33,13 +36,30 @@ impl Scope {
 
     pub(in crate::dockerfile) fn set(&mut self, name: &str, value: &str) {
         let list = Arc::make_mut(&mut self.list);
+        self.size += value.len();
         match self.places.get(name) {
-            Some(at) => value.clone_into(&mut list[*at].1),
+            Some(at) => {
+                self.size -= list[*at].1.len();
+                value.clone_into(&mut list[*at].1);
+            }
             None => {
-                self.places.insert(name.to_owned(), list.len());
+                self.size += name.len();
+                Arc::make_mut(&mut self.places).insert(name.to_owned(), list.len());
                 list.push((name.to_owned(), value.to_owned()));
             }
         }
+    }
+
+    /// The bytes of all names and values.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The bytes that a change copies, where commands or other stages have the list as it is.
+    pub(super) fn copied_by_a_change(&self) -> usize {
+        /// Two texts and their place.
+        const EACH: usize = 64;
+        if Arc::strong_count(&self.list) == 1 { 0 } else { self.size + EACH * self.list.len() }
     }
 
     pub(in crate::dockerfile) fn pairs(&self) -> &Arc<Vec<(String, String)>> {
@@ -125,7 +145,7 @@ impl Evaluator<'_> {
             return Ok(word.text.clone());
         }
         let expanded = word::expand(&word.text, scope, self.file.directives.escape);
-        plain(file, word, expanded)
+        self.plain(file, word, expanded)
     }
 
     /// A text that may become several words.
@@ -135,16 +155,33 @@ impl Evaluator<'_> {
         word: &Word,
         scope: &Scope,
     ) -> Result<Vec<String>, Diagnostic> {
-        plain(file, word, word::expand_words(&word.text, scope, self.file.directives.escape))
+        self.plain(file, word, word::expand_words(&word.text, scope, self.file.directives.escape))
+    }
+
+    fn plain<T>(
+        &self,
+        file: &SourceFile,
+        word: &Word,
+        expanded: Result<Expanded<T>, WordError>,
+    ) -> Result<T, Diagnostic> {
+        let expanded = expanded
+            .map_err(|error| Diagnostic::new(error.message).at(file.at(word.part(error.range)), ""))?;
+        self.spend(expanded.work, || file.at(word.span.clone()))?;
+        Ok(expanded.text)
+    }
+
+    /// Takes what variables cost from what a file has of it.
+    pub(super) fn spend(&self, work: usize, place: impl FnOnce() -> Location) -> Result<(), Diagnostic> {
+        let left = self.room.get().checked_sub(work).ok_or_else(|| {
+            let message = format!("the variables of this file take more than {} MiB", MOST_WORK >> 20);
+            Diagnostic::new(message).at(place(), "up to here")
+        })?;
+        self.room.set(left);
+        Ok(())
     }
 }
 
-fn plain<T>(
-    file: &SourceFile,
-    word: &Word,
-    expanded: Result<Expanded<T>, WordError>,
-) -> Result<T, Diagnostic> {
-    expanded
-        .map(|expanded| expanded.text)
-        .map_err(|error| Diagnostic::new(error.message).at(file.at(word.part(error.range)), ""))
+/// What the variables of a file may cost: see [`MOST_WORK`].
+pub(in crate::dockerfile) fn room() -> Cell<usize> {
+    Cell::new(MOST_WORK)
 }

@@ -49,6 +49,9 @@ pub struct Expanded<T> {
     /// The variables that were asked for and are not set (check `UndefinedVar`). Those that are asked for with a word
     /// for this very case (`${x:-…}`, `${x+…}`) are not among them.
     pub unset: BTreeSet<String>,
+    /// How much it took: bytes of values that were read and put in, and characters that were compared with those of
+    /// patterns.
+    pub work: usize,
 }
 
 /// Why a word cannot be expanded.

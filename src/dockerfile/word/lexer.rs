@@ -1,6 +1,6 @@
 //! The characters of a word, one after the other, expanded.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use super::{Expanded, Variables, WordError, pattern::Pattern};
 
@@ -10,6 +10,11 @@ const DEEPEST: usize = 64;
 /// The most bytes that variables may put into one word, what is nested counted at each level. Linux takes no
 /// environment variable of more than 128 KiB; without a limit a few short lines make a text of any size.
 const LONGEST: usize = 4 << 20;
+
+/// The most that a word, and all words of a file, may take: bytes of values that are read and put in, and characters that
+/// are compared with those of patterns. Without it few lines take hours, or all memory. It is a second's work, and a
+/// thousand times what large files take.
+pub(in crate::dockerfile) const MOST_WORK: usize = 32 << 20;
 
 /// What is done with quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub(super) struct Lexer<'a> {
     depth: usize,
     /// How many bytes variables may still put in.
     room: usize,
+    /// How much may still be done.
+    work: Cell<usize>,
 }
 
 /// What was read so far, as one text and as words.
@@ -76,7 +83,8 @@ impl Output {
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str, variables: &'a dyn Variables, escape: char, quotes: Quotes) -> Self {
         let (used, unset) = (BTreeSet::new(), BTreeSet::new());
-        Self { text, position: 0, escape, quotes, variables, used, unset, depth: 0, room: LONGEST }
+        let work = Cell::new(MOST_WORK);
+        Self { text, position: 0, escape, quotes, variables, used, unset, depth: 0, room: LONGEST, work }
     }
 
     /// Reads it all.
@@ -85,7 +93,7 @@ impl<'a> Lexer<'a> {
     }
 
     pub(super) fn finish<T>(self, text: T) -> Expanded<T> {
-        Expanded { text, used: self.used, unset: self.unset }
+        Expanded { text, used: self.used, unset: self.unset, work: MOST_WORK - self.work.get() }
     }
 
     fn peek(&self) -> Option<char> {
@@ -214,8 +222,16 @@ impl<'a> Lexer<'a> {
 
     /// What a variable puts in, if there is room for it.
     fn bounded(&mut self, start: usize, value: String) -> Result<String, WordError> {
+        self.spend(value.len());
+        if self.work.get() == 0 {
+            return Err(self.error(start, "variables and their patterns take too long here"));
+        }
         self.room = self.room.checked_sub(value.len()).ok_or_else(|| self.too_long(start))?;
         Ok(value)
+    }
+
+    fn spend(&self, work: usize) {
+        self.work.set(self.work.get().saturating_sub(work));
     }
 
     fn too_long(&self, start: usize) -> WordError {
@@ -271,9 +287,9 @@ impl<'a> Lexer<'a> {
         let pattern = self.pattern(start, &pattern)?;
         let value = self.value(name, false).unwrap_or_default();
         Ok(if side == '#' {
-            pattern.without_prefix(&value, longest)
+            pattern.without_prefix(&value, longest, &self.work)
         } else {
-            pattern.without_suffix(&value, longest)
+            pattern.without_suffix(&value, longest, &self.work)
         })
     }
 
@@ -284,7 +300,7 @@ impl<'a> Lexer<'a> {
         let replacement = self.until(Some('}'), true, start)?.text;
         let pattern = self.pattern(start, &pattern)?;
         let value = self.value(name, false).unwrap_or_default();
-        let replaced = pattern.replace(&value, &replacement, all, self.room);
+        let replaced = pattern.replace(&value, (&replacement, all), self.room, &self.work);
         replaced.ok_or_else(|| self.too_long(start))
     }
 
@@ -305,6 +321,7 @@ impl<'a> Lexer<'a> {
     /// The value of a variable. If there is none, the name is noted, unless `provided` for.
     fn value(&mut self, name: &str, provided: bool) -> Option<String> {
         let value = self.variables.value(name).map(std::borrow::Cow::into_owned);
+        self.spend(value.as_ref().map_or(0, String::len));
         match &value {
             Some(_) => self.used.insert(name.to_owned()),
             None if provided => false,

@@ -9,6 +9,7 @@ mod pattern;
 mod tests;
 
 pub use expanded::{Expanded, Variables, WordError};
+pub(super) use lexer::MOST_WORK;
 use lexer::{Lexer, Quotes};
 pub use parts::{Modifier, Part, heredoc_parts, parts};
 

@@ -293,6 +293,9 @@ fn large_words_and_values_expand() {
         "${X//a*b/c}".to_owned(),
         "${X//*b/c}".to_owned(),
         "${X%%*b}${X##*b}${X%b*}${X#*b*}".to_owned(),
+        "${X//*a*a*a/c}".to_owned(),
+        format!("${{X%%{}b}}", "*a".repeat(1000)),
+        format!("${{X//{}/c}}", "*".repeat(300_000)),
         "'a' ".repeat(300_000),
         "\"$B\"".repeat(300_000),
     ] {
@@ -302,6 +305,29 @@ fn large_words_and_values_expand() {
         ] {
             assert!(result.is_ok());
         }
+    }
+}
+
+/// What would take as many steps as the text and the pattern have characters together is refused, not waited for.
+#[test]
+fn what_a_word_takes_has_a_limit() {
+    let mut variables = BTreeMap::from([("X".to_owned(), "a".repeat(500_000))]);
+    variables.insert("LINES".to_owned(), "a\n".repeat(250_000));
+    let half = "a".repeat(250_000);
+    for word in [
+        format!("${{X//{half}b/x}}"),
+        format!("x${{X%b{half}*}}${{X%b*{half}*}}${{X#*{half}b}}"),
+        format!("${{LINES//a{}b/x}}", "*".repeat(250_000)),
+        format!("x{}", "${X:+}".repeat(200)),
+    ] {
+        let error = expand(&word, &variables, Escape::Backslash).expect_err("too much");
+        assert_eq!(error.message, "variables and their patterns take too long here", "{word:.20}");
+        assert!(word[error.range].starts_with("${"), "{word:.20}");
+    }
+    let taken = |word: &str| expand(word, &variables, Escape::Backslash).expect(word).work;
+    assert_eq!(taken("plain"), 0);
+    for (word, times) in [("$X", 2), ("${X:+}", 1), ("${X//a/}", 3)] {
+        assert!((500_000 * times..=500_001 * times).contains(&taken(word)), "{word} {}", taken(word));
     }
 }
 

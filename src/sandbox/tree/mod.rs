@@ -20,6 +20,7 @@ mod flatten;
 mod flavour;
 mod merged;
 mod remove;
+mod settle;
 mod unpack;
 mod warnings;
 
@@ -30,6 +31,7 @@ pub use error::TreeError;
 pub use flatten::flatten;
 pub use flavour::{Flavour, Marks, Owners};
 pub use remove::remove;
+pub use settle::settle;
 pub use unpack::unpack;
 
 #[cfg(test)]

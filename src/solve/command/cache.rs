@@ -19,7 +19,7 @@ use super::{
     },
     bind::Bound,
     machine::Machine,
-    trees::unpacked,
+    trees::unpack,
 };
 use crate::{
     layer::{Entry, EntryPath, Kind},
@@ -57,13 +57,19 @@ pub(super) async fn hold(
             Some((known, path, lock)) if *known == name => (path.clone(), Arc::clone(lock)),
             _ => locked(run, machine, &name, cache).await?,
         };
-        if !run.engine.store.use_folder(&path) {
-            unpacked(run, machine, &path, beginning(run, cache, from).await?, &[]).await?;
+        // It may be missing from a tree that is there: a command took it away, or died with it, on the rung without mounts.
+        // Nothing is remembered within a build, which such a step may be part of; and where two make it at once, one does.
+        if !run.engine.store.use_folder(&path) || !is_directory(&path.join(DATA)) {
+            unpack(run, machine, &path, beginning(run, cache, from).await?, &[]).await?;
         }
         held[at] = Some(Held { path: path.join(DATA), lock: Arc::clone(&lock) });
         last = Some((name, path, lock));
     }
     Ok(held.into_iter().flatten().collect())
+}
+
+fn is_directory(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
 fn name(cache: &CacheMount, from: Option<&Bound>) -> String {
@@ -87,8 +93,13 @@ async fn locked(
 ) -> Result<(PathBuf, Arc<File>), StepError> {
     let folder = run.engine.store.root().join("mounts").join(machine.flavour());
     std::fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+    let sharing = match cache.sharing {
+        // What was to be shared is to be seen by all, rather than to be had at once.
+        Sharing::Shared if !machine.shares_mounts() => Sharing::Locked,
+        sharing => sharing,
+    };
     let shown = cache.id.as_ref().unwrap_or(&cache.target);
-    if let Some((path, lock)) = free(&folder, name, cache.sharing)? {
+    if let Some((path, lock)) = free(&folder, name, sharing)? {
         return Ok((path, Arc::new(named(lock, shown))));
     }
     run.engine.sink.warn(format!("waiting for the cache {shown}, which another step uses"));

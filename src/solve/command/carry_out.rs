@@ -36,7 +36,7 @@ use crate::{
     oci::{Digest, Platform},
     recipe,
     rootfs::{self, TarIndex},
-    sandbox::{Exit, Stream},
+    sandbox::{Exit, Network, Stream},
     store::{Bucket, Store, StoreError},
 };
 
@@ -231,7 +231,7 @@ impl New<'_> {
         ended.warnings.iter().for_each(|warning| run.engine.sink.warn(format!("{}: {warning}", node.name)));
         let captured = match (ended.exit, ended.captured) {
             (Exit::Code(0), Some(captured)) => captured,
-            (exit, _) => return Err(self.failed(exit, tail, ready.emulated).into()),
+            (exit, _) => return Err(self.failed(exit, tail, &ready).into()),
         };
         captured
             .warnings
@@ -275,13 +275,14 @@ impl New<'_> {
         Ok((ended.map_err(StepError::Other)?, tail))
     }
 
-    fn failed(&self, exit: Exit, tail: Vec<String>, emulated: bool) -> FailedCommand {
+    fn failed(&self, exit: Exit, tail: Vec<String>, ready: &Ready) -> FailedCommand {
         let node = self.run.node_of(self.id);
         FailedCommand {
             step: node.name.clone(),
             exit,
             tail,
-            foreign: emulated.then(|| node.runs_on.to_string()),
+            foreign: ready.emulated.then(|| node.runs_on.to_string()),
+            offline: ready.execution.network == Network::None,
             secrets: self.missing_secrets(),
             log: self.key.hex()[..12].to_owned(),
         }

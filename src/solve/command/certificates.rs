@@ -4,9 +4,10 @@
 //! the file comes from a tree between those of the image and the step's own. So it can be replaced, as distributions'
 //! tools do it by renaming (which fails on a mount), and what replaces it is the step's own.
 
-use std::{borrow::Cow, path::PathBuf, sync::Arc};
+use std::{io::Read, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use super::{
     super::{
@@ -141,17 +142,71 @@ fn directory(view: &View, path: &EntryPath) -> Result<Entry, StepError> {
 
 /// The first of these entries, which a command left, that has the host's certificates in it.
 pub(super) fn left_in<'a>(entries: &'a [Entry], bundle: &[u8]) -> Option<&'a EntryPath> {
+    let of_java = java::certificates(bundle).into_iter().next().unwrap_or_default();
+    let (of_system, of_java) = (Finder::new(bundle), Finder::new(&of_java));
     let is_system = |entry: &Entry| SYSTEM.iter().any(|path| entry.path.as_bytes() == path.as_bytes());
     let is_java = |entry: &Entry| entry.path.name() == b"cacerts";
     entries.iter().find_map(|entry| {
+        // A step may leave a file of any size under these names; certificates are never as large.
         let Kind::File(content) = &entry.kind else { return None };
+        if content.size() > LARGEST {
+            return None;
+        }
         let part = match () {
-            () if is_system(entry) => Cow::Borrowed(bundle),
-            () if is_java(entry) => java::certificates(bundle).into_iter().next().unwrap_or_default().into(),
+            () if is_system(entry) => &of_system,
+            () if is_java(entry) => &of_java,
             () => return None,
         };
         let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut content.open().ok()?, &mut bytes).ok()?;
-        (!part.is_empty() && bytes.windows(part.len()).any(|found| *found == *part)).then_some(&entry.path)
+        content.open().ok()?.take(LARGEST).read_to_end(&mut bytes).ok()?;
+        (!part.needle().is_empty() && part.find(&bytes).is_some()).then_some(&entry.path)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::unix::fs::FileExt};
+
+    use super::*;
+    use crate::layer::FileStat;
+
+    #[test]
+    fn files_that_hold_the_bundle_are_found() {
+        let bundle = b"-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        let store = java::key_store(b"", &java::certificates(bundle));
+        let entry = |path: &str, bytes: &[u8]| {
+            let content = Content::Bytes(Bytes::copy_from_slice(bytes));
+            Entry::new(EntryPath::new(path).unwrap(), Kind::File(content), 0o644)
+        };
+        for (path, bytes, expected) in [
+            (SYSTEM[0], joined(b"x".to_vec(), bundle), true),
+            (SYSTEM[0], b"x".to_vec(), false),
+            ("opt/x/cacerts", store.clone(), true),
+            ("opt/x/cacerts", bundle.to_vec(), false),
+            ("opt/x/other", store, false),
+        ] {
+            let entries = [entry("a", bundle), entry(path, &bytes)];
+            let found = left_in(&entries, bundle);
+            assert_eq!(found, expected.then_some(&entries[1].path), "{path} {bytes:?}");
+            assert_eq!(left_in(&entries, b""), None);
+        }
+    }
+
+    /// A step may leave a file of any size under these names: it is not read.
+    #[test]
+    fn large_files_are_not_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large");
+        let bundle = b"OWN CERTIFICATE";
+        let left = |name: &str, before: u64| {
+            let file = File::create(&path).unwrap();
+            file.write_all_at(bundle, before).unwrap();
+            let stat = FileStat::from(&file.metadata().unwrap());
+            let content = Content::File { path: path.clone(), stat, digest: None };
+            let entry = Entry::new(EntryPath::new(name).unwrap(), Kind::File(content), 0o644);
+            left_in(&[entry], bundle).is_some()
+        };
+        assert!(left(SYSTEM[1], LARGEST - bundle.len() as u64));
+        assert!(!left(SYSTEM[1], LARGEST + 1 - bundle.len() as u64));
+    }
 }

@@ -18,11 +18,24 @@ pub struct FailedCommand {
     pub tail: Vec<String>,
     /// The platform, where its programs are emulated.
     pub foreign: Option<String>,
+    /// Whether it had no network.
+    pub offline: bool,
     /// Secrets that it mounts, could do without, and was not given: their ids.
     pub secrets: Vec<String>,
     /// What `imgbuild logs` knows its output by.
     pub log: String,
 }
+
+/// What programs say, in lower case, where no name and no address can be reached.
+const UNREACHABLE: [&str; 7] = [
+    "could not resolve",
+    "bad address",
+    "temporary failure",
+    "name or service not known",
+    "name resolution",
+    "network is unreachable",
+    "getaddrinfo",
+];
 
 impl fmt::Display for FailedCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,6 +99,9 @@ impl FailedCommand {
             _ if self.wrote("no space left on device") => {
                 "the disk is full: free some space, or set IMGBUILD_HOME to a larger one; or what the step filled is \
                  in memory and has a size: /dev/shm (--shm-size), or a tmpfs that it mounts (size=)"
+            }
+            _ if self.offline && UNREACHABLE.iter().any(|words| self.wrote(words)) => {
+                "the step has no network, as `--network` says of it or of the build: leave that away if it needs one"
             }
             Exit::Code(126 | 127) if carriage_return => {
                 "a script has Windows line endings: save it with LF alone (`dos2unix`, or `* text=auto eol=lf` in \
@@ -178,6 +194,7 @@ mod tests {
             exit,
             tail: Vec::new(),
             foreign: None,
+            offline: false,
             secrets: Vec::new(),
             log: "ab".into(),
         };
@@ -219,6 +236,15 @@ mod tests {
         assert!(
             secret.hints()[0].contains("`npm`") && secret.hints()[0].contains("--secret id=npm,src=FILE")
         );
+        for (offline, line, advised) in [
+            (true, "wget: bad address 'x'", true),
+            (true, "curl: (6) Could not resolve host: x", true),
+            (true, "no such file", false),
+            (false, "wget: bad address 'x'", false),
+        ] {
+            let failed = FailedCommand { tail: vec![line.into()], offline, ..failed(Exit::Code(1)) };
+            assert_eq!(failed.hints()[0].contains("has no network"), advised, "{offline} {line}");
+        }
         let foreign = FailedCommand {
             tail: vec!["exec /bin/sh: Exec format error".into()],
             foreign: Some("linux/arm64".into()),

@@ -62,6 +62,10 @@ pub(super) fn run_key(
     if let Some(seconds) = run.source_date_epoch {
         key.shown("SOURCE_DATE_EPOCH", &seconds.to_string());
     }
+    // Commands see them in a file, whatever they do with the network. Most builds have none.
+    for (name, address) in &run.commands.options.hosts {
+        key.shown(format!("host {name}"), &address.to_string());
+    }
     let mut sources = sources.iter();
     for mount in &command.mounts {
         let (target, text) = self::mount(mount);
@@ -134,6 +138,9 @@ fn mount(mount: &Mount) -> (String, String) {
             (format!("secret {}", secret.id), text)
         }
         // Who is asked for a signature does not matter, nor whether it is there: a step that needs it fails without.
-        Mount::Ssh(ssh) => (ssh.target.clone(), "ssh".to_owned()),
+        Mount::Ssh(ssh) => {
+            let mode = ssh.mode.map(|mode| mode.to_string()).unwrap_or_default();
+            (ssh.target.clone(), format!("ssh mode {mode:?} owner {}:{}", ssh.uid, ssh.gid))
+        }
     }
 }

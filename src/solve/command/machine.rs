@@ -35,6 +35,11 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether commands that run at once can write to one directory that is mounted.
+    fn shares_mounts(&self) -> bool {
+        true
+    }
+
     /// Runs a command. It is ended when the future is dropped.
     fn run<'a>(
         &'a self,
@@ -49,6 +54,9 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
         dir: &'a Path,
         lower: &'a [PathBuf],
     ) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+
+    /// Gives a tree its final name; where there is one with this name, this one goes.
+    fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// Removes a tree.
     fn remove<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;

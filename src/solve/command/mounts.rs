@@ -46,6 +46,10 @@ pub(super) async fn mounts(
     let mut binds = binds.into_iter().zip(lowers);
     let mut made =
         Mounts { locks: held.iter().map(|held| Arc::clone(&held.lock)).collect(), ..Mounts::default() };
+    if !held.is_empty() && !machine.shares_mounts() {
+        // The caches lie among what is temporary until the step has put them back, perhaps when this process is gone.
+        made.locks.push(run.engine.store.temporary_lock());
+    }
     let mut paths = held.into_iter().map(|held| held.path);
     for mount in &command.mounts {
         match mount {
@@ -68,8 +72,14 @@ pub(super) async fn mounts(
             Mount::Secret(secret) => made.secret(run, secret)?,
             Mount::Ssh(ssh) => {
                 if let Some(agent) = run.commands.options.agents.get(&ssh.id) {
-                    let lent = lend(&run.engine.store, agent)?;
-                    made.mounts.push(bind(&ssh.target, lent.socket.clone(), false));
+                    let lent = lend(&run.engine.store, agent, run.engine.sink.clone())?;
+                    made.mounts.push(RunMount::Socket {
+                        target: ssh.target.clone(),
+                        source: lent.socket.clone(),
+                        mode: ssh.mode.map_or(0o600, |mode| mode.0),
+                        uid: ssh.uid,
+                        gid: ssh.gid,
+                    });
                     made._lent.push(lent);
                     made.agent.get_or_insert_with(|| ssh.target.clone());
                 }

@@ -44,6 +44,11 @@ impl Machine for Sandboxed {
         self.sandbox.no_emulation().map(ToString::to_string)
     }
 
+    fn shares_mounts(&self) -> bool {
+        // Without mounts, a directory is moved to where it is to be seen.
+        self.sandbox.mode() != Mode::Chroot
+    }
+
     fn run<'a>(
         &'a self,
         execution: &'a Execution,
@@ -63,6 +68,10 @@ impl Machine for Sandboxed {
         lower: &'a [PathBuf],
     ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
         async move { Ok(self.sandbox.unpack(entries, dir, lower).await?) }.boxed()
+    }
+
+    fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { Ok(self.sandbox.settle(from, to).await?) }.boxed()
     }
 
     fn remove<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<(), Failure>> {

@@ -157,18 +157,29 @@ pub(super) async fn unpacked(
     lower: &[PathBuf],
 ) -> Result<(), StepError> {
     let cell: Arc<OnceCell<()>> = Arc::clone(lock(&run.commands.trees).entry(path.to_owned()).or_default());
-    let unpack = async || {
+    let once = async || {
         if run.engine.store.use_folder(path) {
             return Ok(());
         }
-        let _permit = run.commands.unpacking.acquire().await;
-        let temporary = run.engine.store.temporary_path();
-        let warnings = machine.unpack(entries, &temporary, lower).await.map_err(StepError::Other)?;
-        warnings.into_iter().for_each(|warning| run.engine.sink.warn(warning));
-        settle(run, machine, &temporary, path).await
+        unpack(run, machine, path, entries, lower).await
     };
-    cell.get_or_try_init(unpack).await?;
+    cell.get_or_try_init(once).await?;
     Ok(())
+}
+
+/// Unpacks these entries at `path`, where there is nothing, or an empty directory.
+pub(super) async fn unpack(
+    run: &Run,
+    machine: &dyn Machine,
+    path: &Path,
+    entries: Vec<Entry>,
+    lower: &[PathBuf],
+) -> Result<(), StepError> {
+    let _permit = run.commands.unpacking.acquire().await;
+    let temporary = run.engine.store.temporary_path();
+    let warnings = machine.unpack(entries, &temporary, lower).await.map_err(StepError::Other)?;
+    warnings.into_iter().for_each(|warning| run.engine.sink.warn(warning));
+    settle(run, machine, &temporary, path).await
 }
 
 /// Gives a finished tree its final name; where another process was faster, this one goes.
@@ -183,10 +194,16 @@ pub(super) async fn settle(
     }
     match run.engine.store.keep_folder(temporary, path) {
         Ok(()) => Ok(()),
+        // A directory that nobody may write to, or only another id, cannot be moved by everybody: its `..` changes.
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::AlreadyExists
+                    | io::ErrorKind::PermissionDenied
+            ) =>
         {
-            machine.remove(temporary).await.map_err(StepError::Other)
+            machine.settle(temporary, path).await.map_err(StepError::Other)
         }
         Err(error) => Err(StoreError::io("rename a directory to", path)(error).into()),
     }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     recipe::{
-        BindMount, CacheMount, Mount, Network, Run, SecretMount, Security, Sharing, SshMount, StepKind,
-        TmpfsMount,
+        BindMount, CacheMount, FileMode, Mount, Network, Run, SecretMount, Security, Sharing, SshMount,
+        StepKind, TmpfsMount,
     },
     source::Diagnostic,
     spec::{
@@ -179,7 +179,8 @@ impl StageBuilder<'_> {
                 id,
                 target: format!("/run/buildkit/ssh_agent.{number}"),
                 required: true,
-                mode: None,
+                // A spec does not say for whom it is: for whoever the step runs as.
+                mode: Some(FileMode(0o666)),
                 uid: 0,
                 gid: 0,
             })

@@ -9,6 +9,7 @@ mod copy_from;
 mod emulated;
 mod ignore;
 mod interrupt;
+mod lent_caches;
 mod outputs;
 mod platforms;
 mod remote;

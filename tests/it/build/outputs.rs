@@ -241,6 +241,108 @@ fn the_last_lines_tell_names_and_places() {
 }
 
 #[test]
+fn images_without_a_name_are_known_by_their_digest() {
+    let ctx = project();
+    let digest = String::from_utf8(build(&ctx, &["-q", "--iidfile", "id"])).unwrap();
+    let digest = digest.trim_end();
+    let id = fs::read_to_string(ctx.project().join("id")).unwrap();
+    let both = String::from_utf8(build(&ctx, &["-q", "--platform", TWO, "-t", "both"])).unwrap();
+    let short = &digest["sha256:".len()..][..12];
+    // Nothing listens there: whoever asks a registry fails.
+    let inspect = |name: &str| {
+        let mut command = ctx.command(&["inspect", "--json", name]);
+        command.env("HTTPS_PROXY", "http://127.0.0.1:9").output().unwrap()
+    };
+    for name in [digest, short, &format!("sha256:{short}"), &format!("app@{digest}"), both.trim_end()] {
+        let done = inspect(name);
+        assert!(done.status.success(), "{name}: {}", ctx.describe(&done));
+        let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let expected = if name == both.trim_end() { name } else { digest };
+        assert_eq!(told["digest"], expected, "{name}");
+    }
+    ctx.valid(&[short]);
+    // An ID is known where its image has a name: other tools show no more.
+    build(&ctx, &["-t", "app"]);
+    let told: Value = serde_json::from_slice(&inspect(&id).stdout).unwrap();
+    assert_eq!(told["digest"], digest);
+    for name in [format!("sha256:{}", "0".repeat(64)), "000000000000".to_owned(), "sha256:000-no".to_owned()]
+    {
+        let done = inspect(&name);
+        assert_eq!(done.status.code(), Some(3), "{}", ctx.describe(&done));
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(text.contains("the local store has no image with the digest 000"), "{text}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_called_as_an_archive_is_told_of() {
+    let ctx = project();
+    let told = |output| String::from_utf8(ctx.run(&["build", "-o", output]).stderr).unwrap();
+    let text = told("out.tar");
+    assert!(
+        text.contains("warning: out.tar is a directory") && text.contains("type=oci,dest=out.tar"),
+        "{text}"
+    );
+    assert!(!told("out").contains("warning") && !told("type=oci,dest=b.tar").contains("warning"));
+}
+
+/// A program of this name that prints something for `load` and fails at all else if `answers` is not.
+fn engine(folder: &Path, name: &str, answers: bool, loads: &str) {
+    let path = folder.join(name);
+    let other = if answers { "exit 0" } else { "echo 'cannot connect' >&2; exit 1" };
+    let text = format!("#!/bin/sh\ncase $1 in load) /bin/cat >/dev/null; {loads};; *) {other};; esac\n");
+    fs::create_dir_all(folder).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn loading_says_where_to_and_as_what_and_takes_no_other_engine_than_was_chosen() {
+    let loads = "echo Loaded image: app:1; echo Loaded image: b:2";
+    let podman = "echo 'Loaded image: localhost/app:1'";
+    let host = ("DOCKER_HOST", "tcp://127.0.0.1:9");
+    // Whether docker answers and podman is there; the environment; the status and what is said.
+    for (docker, has_podman, variable, status, said) in [
+        (Some(true), true, None, 0, "loaded into docker as app:1, b:2\n"),
+        (Some(true), true, Some(host), 0, "loaded into docker as app:1, b:2\n"),
+        (None, true, None, 0, "loaded into podman (there is no docker) as localhost/app:1\n"),
+        (None, false, None, 8, "neither docker nor podman could be started"),
+        (Some(false), true, None, 8, "Docker does not answer: cannot connect"),
+        (
+            Some(false),
+            true,
+            Some(host),
+            8,
+            "Docker (DOCKER_HOST=tcp://127.0.0.1:9) does not answer: cannot connect",
+        ),
+        (
+            Some(false),
+            true,
+            Some(("DOCKER_CONTEXT", "far")),
+            8,
+            "Docker (DOCKER_CONTEXT=far) does not answer",
+        ),
+        (None, true, Some(host), 8, "DOCKER_HOST=tcp://127.0.0.1:9"),
+    ] {
+        let ctx = project();
+        let programs = ctx.project().with_file_name("programs");
+        fs::create_dir(&programs).unwrap();
+        if let Some(answers) = docker {
+            engine(&programs, "docker", answers, loads);
+        }
+        if has_podman {
+            engine(&programs, "podman", true, podman);
+        }
+        let mut command = ctx.command(&["build", "--load"]);
+        let done = command.env("PATH", &programs).envs(variable).output().unwrap();
+        let text = ctx.describe(&done);
+        assert_eq!(done.status.code(), Some(status), "{text}");
+        assert!(text.contains(said), "{said}: {text}");
+        assert!(status == 0 || !text.contains("loaded into"), "{text}");
+    }
+}
+
+#[test]
 fn images_are_listed() {
     let ctx = project();
     let run = |arguments: &[&str], epoch: &str| {

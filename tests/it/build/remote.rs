@@ -83,6 +83,7 @@ fn a_bases_layers_are_linked_by_the_registry_and_never_moved() {
     let done = other.run(&["build", "--progress", "plain", "-t", &app, "--push"]);
     let text = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success() && text.contains("fetch"), "{text}");
+    assert!(text.contains(" NEEDED\n") && !text.contains("FAILED"), "{text}");
     assert!(run(&mut other.command(&["validate", &app])).starts_with("ok:"));
 
     // Pushed again, nothing is sent.

@@ -211,6 +211,8 @@ fn the_first_failure_ends_the_others() {
                 COPY --from=slow /x /\nCOPY --from=bad /x /\n";
     let (done, told) = ctx.with_busybox().dockerfile(text, &["-j", "2"]);
     assert!(!done && told.contains("exit status 4"), "{told}");
+    assert_eq!(told.matches(" FAILED ").count(), 1, "what is given up has not failed: {told}");
+    assert_eq!(told.contains("RUN sleep 600"), told.contains(" CANCELLED "), "{told}");
 }
 
 /// A base that nobody has in the store, and the path of its layer.
@@ -275,6 +277,29 @@ fn logs_are_kept() {
 }
 
 #[test]
+fn logs_tell_of_commands_that_said_nothing_and_of_builds_without_commands() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    let logs = |arguments: &[&str]| ctx.run(&[&["logs"], arguments].concat());
+    let none = logs(&[]);
+    assert_eq!(none.status.code(), Some(3));
+    assert!(ctx.describe(&none).contains("no build that ran commands"), "{}", ctx.describe(&none));
+    ctx.builds("FROM bb\nRUN true\nRUN echo word\n", &[]);
+    let both = ctx.describe(&logs(&[]));
+    assert!(both.contains("\n  it printed nothing\n") && !both.contains("note:"), "{both}");
+    // Builds without commands do not make those with some forgotten.
+    for number in 0..25 {
+        ctx.builds(&format!("FROM bb\nLABEL number={number}\n"), &[]);
+    }
+    let told = ctx.describe(&logs(&[]));
+    assert!(told.contains("note: the last build ran no commands; the last that did ended 2"), "{told}");
+    assert!(told.contains(" word\n"), "{told}");
+    assert!(!ctx.describe(&logs(&["--list"])).contains("  0."));
+    let one = ctx.describe(&logs(&["nothing"]));
+    assert!(one.contains("the last build that ran commands has no step \"nothing\""), "{one}");
+}
+
+#[test]
 fn times_are_set_back_and_told_to_commands() {
     let ctx = TestContext::new();
     ctx.with_busybox()
@@ -312,10 +337,29 @@ fn commands_have_the_hosts_network_unless_told_otherwise() {
         let (done, told) = ctx.dockerfile(&text(flag), &all);
         assert!(!done && told.contains("exit status 9"), "{told}");
     }
+    let (done, told) = ctx.dockerfile("FROM bb\nRUN --network=none wget http://own.test\n", &[]);
+    assert!(!done && told.contains("hint: the step has no network"), "{told}");
     let (done, told) = ctx.dockerfile(&text("--network=host"), &["--network", "none"]);
     assert!(!done && told.contains("--allow network.host"), "{told}");
     let all = [&host[..], &["--network", "none", "--allow", "network.host", "--no-cache"]].concat();
     assert!(ctx.dockerfile(&text("--network=host"), &all).0);
+}
+
+#[test]
+fn other_hosts_are_another_command() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    let text = "FROM bb\nRUN busybox grep db /etc/hosts > /h || echo none > /h\n";
+    for (arguments, cached, expected) in [
+        (&["--add-host", "db:10.0.0.1"][..], false, "10.0.0.1\tdb\n"),
+        (&["--add-host", "db:10.0.0.2"], false, "10.0.0.2\tdb\n"),
+        (&["--add-host", "db:10.0.0.1"], true, "10.0.0.1\tdb\n"),
+        (&[], false, "none\n"),
+    ] {
+        let (image, told) = ctx.builds(text, arguments);
+        assert_eq!(String::from_utf8_lossy(&image.member("h").content), expected, "{told}");
+        assert_eq!(told.contains("CACHED"), cached, "{told}");
+    }
 }
 
 #[test]

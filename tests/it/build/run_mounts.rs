@@ -189,6 +189,39 @@ fn an_agent_is_lent() {
 }
 
 #[test]
+fn an_agent_is_for_whom_its_mount_says() {
+    let ctx = TestContext::new();
+    ctx.with_busybox();
+    let socket = ctx.project().join("agent");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let look = "stat -c 'is %u:%g-%a' $SSH_AUTH_SOCK";
+    let text = |options: &str| format!("FROM bb\nRUN --mount=type=ssh{options} {look}\n");
+    for rung in ["root", "userns", "chroot"] {
+        let arguments = ["--ssh", "default=agent", "--sandbox", rung, "--no-cache"];
+        for (options, expected) in [
+            ("", " is 0:0-600\n"),
+            (",mode=0640,uid=1000,gid=44", " is 1000:44-640\n"),
+            (",target=/tmp/s,uid=7", " is 7:0-600\n"),
+        ] {
+            let (image, told) = ctx.builds(&text(options), &arguments);
+            assert!(told.contains(expected), "{rung}, {options}: {told}");
+            assert!(image.layers.last().unwrap().is_empty(), "{rung}: {:?}", image.paths());
+        }
+    }
+    // Who may use it counts, unlike who is asked.
+    let cached =
+        |options: &str| ctx.builds(&text(options), &["--ssh", "default=agent"]).1.contains(" CACHED");
+    assert!(cached(",uid=7,target=/tmp/s"));
+    assert!(![",uid=8", ",gid=8", ",mode=0666"].into_iter().any(cached));
+    // A spec does not say for whom.
+    let spec = format!("from: bb\nlayers:\n  - user: app\n  - {{run: \"{look}\", ssh: true}}\n");
+    ctx.write("imgbuild.yaml", spec);
+    let done = ctx.run(&["build", "--progress", "plain", "--ssh", "default=agent"]);
+    let told = ctx.describe(&done);
+    assert!(done.status.success() && told.contains(" is 0:0-666\n"), "{told}");
+}
+
+#[test]
 fn certificates_are_seen_and_not_left() {
     let ctx = TestContext::new();
     let certificate = rcgen::generate_simple_self_signed(vec!["own.example".into()]).unwrap().cert.pem();

@@ -53,6 +53,29 @@ fn a_dockerfile_on_standard_input_has_no_files() {
 }
 
 #[test]
+fn messages_name_the_file_that_is_read() {
+    let context = TestContext::new();
+    let wrong = "FROM scratch\nCOPY nowhere /\n";
+    context.write("stdin", wrong).write("sub/Containerfile", wrong).write("app.docker", wrong);
+    let mut tar = tar::Builder::new(Vec::new());
+    append(&mut tar, "Containerfile", wrong.as_bytes());
+    context.write("context.tar", tar.into_inner().unwrap());
+    for (arguments, input, name) in [
+        (&["-"][..], "stdin", "standard input"),
+        (&["-f", "-", "."], "stdin", "standard input"),
+        (&["-"], "context.tar", "Containerfile"),
+        (&["sub"], "stdin", "sub/Containerfile"),
+        (&["-f", "app.docker", "."], "stdin", "app.docker"),
+    ] {
+        let input = fs::File::open(context.project().join(input)).unwrap();
+        let output = context.command(&[&["build"], arguments].concat()).stdin(input).output().unwrap();
+        let told = context.describe(&output);
+        assert!(told.contains(&format!(" --> {name}:2:1\n")), "{arguments:?}: {told}");
+        assert!(!told.contains("Dockerfile"), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
 fn what_a_context_names_stays_inside_of_it() {
     let context = TestContext::new();
     context.write("secret", "FROM scratch\n");

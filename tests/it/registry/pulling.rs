@@ -1,5 +1,7 @@
 //! Reading, with everything that goes wrong on the way.
 
+use std::io::{Read as _, Write as _};
+
 use imgbuild::{
     error::{Explain, Kind},
     registry::{HostSettings, Proxy},
@@ -216,6 +218,34 @@ async fn where_nobody_listens_nobody_is_waited_for_long() {
     let error = bench.client.resolve(&from.tagged("1")).await.unwrap_err();
     assert!(error.to_string().contains("Connection refused"), "{error}");
     assert_eq!(bench.retries().len(), 3, "{:?}", bench.retries());
+}
+
+/// It restarts: it answers, is away, and will be back.
+#[tokio::test]
+async fn a_registry_that_answered_before_is_waited_for_as_always() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers = std::thread::spawn(move || {
+        let mut count = 0;
+        while count < 3 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut start = [0; 3];
+            // The same port is asked in TLS first.
+            if stream.read_exact(&mut start).is_ok() && &start == b"GET" {
+                let answer = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                stream.write_all(answer).unwrap();
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                let _ = stream.read_to_end(&mut Vec::new());
+                count += 1;
+            }
+        }
+    });
+    let bench = Bench::with(|settings| settings.patience.attempts = 9);
+    let from = repository(&format!("127.0.0.1:{port}"), "a");
+    let error = bench.client.resolve(&from.tagged("1")).await.unwrap_err();
+    answers.join().unwrap();
+    assert!(error.to_string().contains("Connection refused"), "{error}");
+    assert_eq!(bench.retries().len(), 8, "{:?}", bench.retries());
 }
 
 #[tokio::test]

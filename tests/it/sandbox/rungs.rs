@@ -1,6 +1,12 @@
 //! The rungs themselves.
 
-use std::fs;
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::MetadataExt, net::UnixListener},
+    path::PathBuf,
+    process::Command,
+};
 
 use imgbuild::{
     error::Explain,
@@ -166,4 +172,165 @@ fn the_doctor_tells_of_each_rung() {
     assert_eq!(modes, ["root", "userns", "single-id", "chroot"]);
     // It leaves nothing behind.
     assert!(!context.store().exists());
+}
+
+/// What an unprivileged user may not write to, or does not own, cannot be moved without the sandbox.
+const CLOSED: &str = "\
+FROM scratch AS bb
+COPY busybox /bin/busybox
+FROM bb
+RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]
+RUN chmod 555 / && mkdir -p /d/e && echo text > /d/e/f && chmod 500 /d/e /d
+RUN mv /d/e /moved && rm -r /d && ! test -e /d
+RUN chown 33:44 / && chmod 550 / && touch /last
+RUN cat /moved/f && rm /last
+";
+
+#[tokio::test]
+async fn directories_that_nobody_may_write_to_are_kept_moved_and_removed() {
+    for user in [NOBODY, user_with_ranges()] {
+        let ground = Ground::of_user(user, None).await.unwrap();
+        let outcome = ground.run(&ground.shell("chmod 555 /; mkdir -p /d/e; chmod 500 /d/e /d")).await;
+        let settled = ground.path().join("settled");
+        ground.sandbox.settle(&outcome.upper, &settled).await.unwrap();
+        assert!(settled.join("d").exists() && !outcome.upper.exists());
+        // Another one of this name goes.
+        let other = ground.run(&ground.shell("mkdir -p /d/e; chmod 555 / /d")).await;
+        ground.sandbox.settle(&other.upper, &settled).await.unwrap();
+        assert!(settled.join("d").exists() && !other.upper.exists());
+        ground.sandbox.remove(&settled).await.unwrap();
+        assert!(!settled.exists());
+
+        let context = ground.path().join("context");
+        fs::create_dir(&context).unwrap();
+        fs::copy("/bin/busybox", context.join("busybox")).unwrap();
+        fs::write(context.join("Dockerfile"), CLOSED).unwrap();
+        let home = ground.path().join("home");
+        fs::create_dir(&home).unwrap();
+        std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
+        for number in 0..2 {
+            let mut command = Command::new(ground.path().join("as-user"));
+            command.args(["build", "--no-cache", "--progress=plain"]).arg(&context);
+            let done = command.env("HOME", &home).env("IMGBUILD_HOME", home.join("store")).output().unwrap();
+            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert!(done.status.success() && told.contains(" text\n"), "{user}, {number}: {told}");
+        }
+        // Nothing is left that only the sandbox could remove.
+        let left: Vec<_> = fs::read_dir(home.join("store/v1/tmp")).unwrap().flatten().collect();
+        assert!(left.iter().all(|entry| entry.file_name() == "gate"), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_mounted_in_the_place_of_the_root() {
+    for mode in Mode::ALL {
+        let ground = match mode {
+            Mode::SingleId => Ground::of_user(NOBODY, Some(mode)).await.unwrap(),
+            _ => Ground::new(Some(mode)).await,
+        };
+        let cache = ground.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        fs::write(cache.join("kept"), "kept").unwrap();
+        for (target, link) in
+            [("/", "/"), ("/all", "/"), ("/all", "etc/.."), ("/etc/..", "/"), ("/all", "/all/..")]
+        {
+            let at = ground.base.join("all");
+            let _ = fs::remove_file(&at);
+            std::os::unix::fs::symlink(link, at).unwrap();
+            let target = || target.to_owned();
+            let mounts = [
+                RunMount::Bind { target: target(), source: cache.clone(), read_only: false },
+                RunMount::Bind { target: target(), source: cache.clone(), read_only: true },
+                RunMount::Trees {
+                    target: target(),
+                    lower: vec![cache.clone()],
+                    source: String::new(),
+                    read_only: true,
+                },
+                RunMount::Tmpfs { target: target(), size: None },
+            ];
+            for mount in mounts {
+                let mut step = ground.shell("echo it runs");
+                step.mounts.push(mount.clone());
+                let told = match ground.try_run(&step).await {
+                    Err(error) => error.to_string(),
+                    Ok(outcome) => panic!("{mode:?}: {mount:?}: {:?}: {}", outcome.ran.exit, outcome.out),
+                };
+                let expected = match link {
+                    // That goes round in circles.
+                    "/all/.." => "Too many levels of symbolic links".to_owned(),
+                    _ => format!("cannot mount on {}: it leads to the root directory", target()),
+                };
+                assert!(told.contains(&expected), "{mode:?}: {mount:?}: {told}");
+            }
+        }
+        assert_eq!(fs::read_to_string(cache.join("kept")).unwrap(), "kept");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_for_whom_it_is_said_to_be() {
+    for mode in Mode::ALL {
+        let ground = match mode {
+            Mode::SingleId => Ground::of_user(NOBODY, Some(mode)).await.unwrap(),
+            _ => Ground::new(Some(mode)).await,
+        };
+        with_perl(&ground);
+        for (user, owner, bits, allowed) in [
+            (1000, 1000, 0o600, true),
+            (0, 0, 0o600, true),
+            (1000, 0, 0o666, true),
+            // With one id, everybody is the same.
+            (1000, 0, 0o600, mode == Mode::SingleId),
+            (1000, 7, 0o660, mode == Mode::SingleId),
+        ] {
+            let source = listen(&ground);
+            let mut step = ground.command(&[
+                "/bin/perl",
+                "-e",
+                "socket(S, 1, 1, 0); connect(S, pack('Sa*', 1, '/run/socket')) or die $!; print <S>",
+            ]);
+            step.user = User { uid: user, gid: user, groups: vec![] };
+            step.mounts.push(RunMount::Socket {
+                target: "/run/socket".into(),
+                source,
+                mode: bits,
+                uid: owner,
+                gid: owner,
+            });
+            let outcome = ground.run(&step).await;
+            let expected = if allowed { ("here\n", "") } else { ("", "Permission denied at -e line 1.\n") };
+            assert_eq!((&*outcome.out, &*outcome.err), expected, "{mode:?}: {user} {owner} {bits:o}");
+            if allowed {
+                assert_eq!(outcome.paths(), Vec::<String>::new(), "{mode:?}");
+            }
+        }
+    }
+}
+
+/// A new socket that belongs to whom the ground belongs to, with somebody behind it.
+fn listen(ground: &Ground) -> PathBuf {
+    let source = ground.path().join("socket");
+    let _ = fs::remove_file(&source);
+    let listener = UnixListener::bind(&source).unwrap();
+    let owner = fs::metadata(ground.path()).unwrap().uid();
+    std::os::unix::fs::chown(&source, Some(owner), Some(owner)).unwrap();
+    std::thread::spawn(move || {
+        for peer in listener.incoming() {
+            peer.unwrap().write_all(b"here\n").unwrap();
+        }
+    });
+    source
+}
+
+/// Perl without modules, which can speak to a socket.
+fn with_perl(ground: &Ground) {
+    fs::copy("/usr/bin/perl", ground.base.join("bin/perl")).unwrap();
+    let told = Command::new("ldd").arg("/usr/bin/perl").output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    for library in told.split_whitespace().filter(|word| word.starts_with('/')) {
+        let to = ground.base.join(&library[1..]);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(library, to).unwrap();
+    }
 }

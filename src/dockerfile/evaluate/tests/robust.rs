@@ -98,6 +98,88 @@ proptest! {
     }
 }
 
+fn check(text: &str) -> usize {
+    let (file, request) = (parse_bytes("Dockerfile", text.as_bytes()).unwrap(), request(None, &[]));
+    let around = Surroundings { request: &request, configs: None, context: None };
+    check::of_file(&file, around, Selection::default()).len()
+}
+
+/// None of these may take time that grows with the square of its size, nor what variables put in a word each time.
+#[test]
+fn files_with_very_many_mistakes_are_checked() {
+    let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let doublings = lines(17, |at| format!("ARG A{}=$A{at}$A{at}\n", at + 1));
+    let many = "FROM scratch\n";
+    for text in [
+        format!("{many}{}", lines(3_000, |at| format!("ENV variable{at}=$varaible{at}\n"))),
+        format!(
+            "{}{}",
+            lines(3_000, |at| format!("ARG image{at}=scratch\n")),
+            lines(3_000, |at| format!("FROM $iamge{at}\n"))
+        ),
+        format!("ARG A0=0123456789abcdef\n{doublings}{}", lines(3_000, |_| "FROM ${A17}\n".to_owned())),
+        format!(
+            "ARG A0=0123456789abcdef\n{doublings}{}",
+            lines(3_000, |_| "FROM ${A17}$A17$A17\n".to_owned())
+        ),
+    ] {
+        assert!(check(&text) > 0);
+    }
+}
+
+/// A few lines that would make gigabytes, or take hours.
+#[test]
+fn what_variables_come_to_has_a_limit() {
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let doublings = |count: usize| {
+        let double = |at: usize| format!("ARG A{}=$A{at}$A{at}\n", at + 1);
+        format!("ARG A0=0123456789abcdef\n{}", lines(count, &double))
+    };
+    // 16 bytes, 15 times doubled: half a MiB.
+    let in_stage = format!("FROM scratch\n{}", doublings(15));
+    let before = format!("{}FROM scratch\n", doublings(15));
+    let (total, work) = ("have more than 2 MiB", "take more than 32 MiB");
+    for (text, expected) in [
+        (format!("{in_stage}{}", lines(400, &|at| format!("ENV B{at}=$A15\n"))), total),
+        (format!("{in_stage}{}", lines(400, &|at| format!("LABEL b{at}=$A15\n"))), total),
+        (
+            format!(
+                "{before}{}",
+                lines(400, &|at| format!("ENV C{at}=x\nARG A15\nARG A14\nARG B{at}=$A15\n"))
+            ),
+            total,
+        ),
+        (format!("{}FROM scratch\n", doublings(30)), "longer than 4 MiB"),
+        (format!("{in_stage}{}", lines(400, &|_| "VOLUME $A15\n".to_owned())), work),
+        (format!("{in_stage}{}", lines(400, &|_| "ENV B=$A15\n".to_owned())), work),
+        (format!("{in_stage}{}", lines(400, &|_| "COPY <<a /\n$A15\na\n".to_owned())), work),
+        (format!("{in_stage}{}", lines(400, &|_| "LABEL a=${A15/0*/}\n".to_owned())), work),
+        (format!("{in_stage}{}", lines(2000, &|_| "RUN true\n".to_owned())), work),
+        (format!("{in_stage}{}", lines(400, &|at| format!("RUN true\nENV b{at}=\n"))), work),
+        (
+            format!(
+                "{}FROM scratch AS s0\n{}",
+                doublings(15),
+                lines(400, &|at| format!("FROM s{at} AS s{}\nARG A15\n", at + 1))
+            ),
+            work,
+        ),
+        (
+            format!(
+                "{}LABEL a=$A15\n{}",
+                in_stage.replace("scratch", "scratch AS s0"),
+                lines(400, &|at| format!("FROM s{at} AS s{}\nARG B\n", at + 1))
+            ),
+            work,
+        ),
+        (format!("FROM scratch\n{}", lines(30_000, &|at| format!("ENV v{at}=\nRUN true\n"))), work),
+    ] {
+        let error = evaluated(&text, &request(None, &[])).err().unwrap_or_default();
+        check(&text);
+        assert!(error.contains(expected), "{error:.400} {:.200}", &text[text.len() - 100..]);
+    }
+}
+
 /// None of these may take time that grows with the square of its size: at these sizes it would not end.
 #[test]
 fn files_with_very_many_names_are_evaluated() {
@@ -120,6 +202,7 @@ fn files_with_very_many_names_are_evaluated() {
             }
         }
         assert!(config.env("PATH").is_some());
+        check(&text);
         let frontend = Dockerfile::from_bytes("Dockerfile", text.as_bytes()).unwrap();
         assert!(frontend.defaults(&BTreeMap::new()).is_ok());
     }
