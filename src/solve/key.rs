@@ -184,7 +184,7 @@ fn kind(key: &mut KeyBuilder, kind: &Kind) -> io::Result<()> {
     Ok(())
 }
 
-fn content_digest(content: &Content) -> io::Result<Digest> {
+pub(super) fn content_digest(content: &Content) -> io::Result<Digest> {
     if let Content::File { digest: Some(digest), .. } | Content::Range { digest: Some(digest), .. } = content
     {
         return Ok(*digest);
