@@ -2,6 +2,7 @@
 
 mod directory;
 mod export;
+mod program;
 mod registry;
 
 use std::{
