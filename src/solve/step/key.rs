@@ -51,12 +51,7 @@ pub(in super::super) fn key(run: &Arc<Run>, id: NodeId) -> Result<Option<Digest>
 }
 
 /// What a step takes from where its files come from. False: that is not known before they are here.
-fn origin(
-    key: &mut KeyBuilder,
-    run: &Arc<Run>,
-    origin: &Origin,
-    kind: &StepKind,
-) -> Result<bool, StepError> {
+fn origin(key: &mut KeyBuilder, run: &Arc<Run>, origin: &Origin, kind: &StepKind) -> Result<bool, StepError> {
     match (origin, kind) {
         (Origin::Tree(tree), _) => key.part(tree_key(run, tree)?.as_bytes()),
         (Origin::Context(_), StepKind::Copy(copy)) => copied(key, run, origin, copy)?,
@@ -115,11 +110,7 @@ fn copied(key: &mut KeyBuilder, run: &Arc<Run>, origin: &Origin, copy: &Copy) ->
     Ok(())
 }
 
-fn source(
-    key: &mut KeyBuilder,
-    files: &mut HashMap<Identity, u64>,
-    source: Source,
-) -> Result<(), StepError> {
+fn source(key: &mut KeyBuilder, files: &mut HashMap<Identity, u64>, source: Source) -> Result<(), StepError> {
     path(key, source.path.as_ref());
     key.number(u64::from(source.directory));
     for SourceItem { below, entry, identity } in source.items {
@@ -170,6 +161,8 @@ fn copy(copy: &Copy) -> String {
         archives,
         empty_globs,
         rules,
+        // The same files, whatever layers they are in.
+        split: _,
         written: _,
     } = copy;
     let flags = (timestamps, independent, parents, archives, empty_globs, rules);
@@ -194,7 +187,9 @@ mod tests {
     use super::*;
     use crate::{
         layer::EntryPath,
-        recipe::{Account, CopySource, Destination, FileMode, Group, Modes, Owner, OwnerName, Remove, Symlink},
+        recipe::{
+            Account, CopySource, Destination, FileMode, Group, Modes, Owner, OwnerName, Remove, Symlink,
+        },
         source::{Location, SourceFile},
     };
 
@@ -210,8 +205,11 @@ mod tests {
     #[test]
     fn steps_that_differ_say_something_else() {
         let owner = || Some(Owner { user: OwnerName::Name("a".into()), group: None });
-        let write = |path: &str, content: &'static str| {
-            Write { path: at(path), content: content.as_bytes().into(), owner: None, mode: None }
+        let write = |path: &str, content: &'static str| Write {
+            path: at(path),
+            content: content.as_bytes().into(),
+            owner: None,
+            mode: None,
         };
         let mkdir = |path: &str| Mkdir {
             path: at(path),

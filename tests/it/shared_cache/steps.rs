@@ -1,0 +1,125 @@
+//! Steps that are no commands, through the program: on a machine that knows nothing, none of them looks into the base.
+
+use std::{fs, path::Path};
+
+use crate::support::{
+    cli::TestContext,
+    registry::{Fake, Seen},
+};
+
+/// A project and a registry with its base, and how machines build there.
+struct Scene {
+    ctx: TestContext,
+    registry: Fake,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let scene = Self { ctx: TestContext::new(), registry: Fake::start().await };
+        scene.ctx.with_busybox().write(".dockerignore", "base\n");
+        let base = format!("{}/bb", scene.registry.host());
+        let pushed = scene.ctx.run(&["build", "-t", &base, "--push", "base"]);
+        assert!(pushed.status.success(), "{}", scene.ctx.describe(&pushed));
+        scene
+    }
+
+    /// A build of a file on a machine, with a cache beside the image: what it told.
+    #[track_caller]
+    fn build(&self, machine: &str, file: &str) -> String {
+        let (image, cache) = (self.registry.host() + "/app", self.registry.host() + "/cache");
+        let mut command = self.ctx.command(&["build", "--progress", "plain", "-f", file, "-t", &image]);
+        command.args(["--push", "--cache-from", &cache, "--cache-to", &cache, "."]);
+        command.env("IMGBUILD_HOME", self.ctx.store().join(machine)).env("SOURCE_DATE_EPOCH", "1");
+        let done = command.output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{told}");
+        told
+    }
+
+    /// Two machines build a file of so many steps, one after the other. The second makes nothing, and fetches nothing of
+    /// the base but its documents.
+    #[track_caller]
+    fn nothing_is_made_again(&self, file: &str, text: &str, steps: usize) {
+        self.ctx.write(file, text.replace("REGISTRY", &self.registry.host()));
+        let (one, two) = (format!("{file}-one"), format!("{file}-two"));
+        let first = self.build(&one, file);
+        self.registry.take_seen();
+        let second = self.build(&two, file);
+        assert_eq!((image(&first), second.matches(" CACHED").count()), (image(&second), steps), "{second}");
+        assert_eq!(files(&self.ctx.store().join(&two).join("v1/tars")), 0, "{second}");
+        let fetched = |seen: &Seen| seen.method == "GET" && seen.path.contains("/bb/blobs/");
+        let fetched = self.registry.take_seen().into_iter().filter(fetched).count();
+        assert_eq!(fetched, 1, "the base's config, and nothing else: {second}");
+    }
+}
+
+fn image(told: &str) -> &str {
+    told.lines().find(|line| line.starts_with("built ")).unwrap_or_else(|| panic!("{told}"))
+}
+
+fn files(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_step_of_a_dockerfile_looks_into_the_base_of_a_fresh_machine() {
+    let scene = Scene::new().await;
+    scene.ctx.write("src/a", "a").write("src/sub/b", "b").write("file", "file");
+    let text = "FROM REGISTRY/bb AS made
+WORKDIR /made
+COPY file .
+RUN cat file > out && date >> out
+FROM REGISTRY/bb
+WORKDIR /app
+RUN echo 'new:x:1001:1001::/home/new:/bin/sh' >> /etc/passwd
+COPY --chown=new src src
+COPY --parents --chown=app src/./sub /kept/
+COPY --link --chown=app file /linked
+COPY --from=made --chown=app /made/out out
+USER app
+WORKDIR /home/app/work
+COPY <<EOF here
+document
+EOF
+";
+    scene.nothing_is_made_again("Dockerfile", text, 12);
+    // What a step reads is part of its key, and so is what is below it.
+    for (path, machine) in [("src/sub/b", "sub"), ("file", "file")] {
+        scene.ctx.write(path, "other");
+        let told = scene.build(machine, "Dockerfile");
+        assert_eq!(told.matches(" CACHED").count(), 6, "{path}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_step_of_a_spec_looks_into_the_base_of_a_fresh_machine() {
+    let scene = Scene::new().await;
+    scene.ctx.write("archive.tar", archive(b"one")).write("file", "file");
+    let text = "from: REGISTRY/bb
+layers:
+  - group: {name: staff, gid: 50}
+  - user: {name: new, uid: 1001, createHome: true}
+  - {mkdir: /var/data, owner: new}
+  - write: {path: /home/new/text, text: 'x', owner: new}
+  - symlink: {path: /var/link, target: data, owner: new}
+  - remove: /bin/wget
+  - unpack: {file: archive.tar, to: /home/new}
+  - {copy: file, to: /home/new/file, owner: new}
+workdir: /home/new/work
+";
+    scene.nothing_is_made_again("imgbuild.yaml", text, 9);
+    // An archive is known by its content, not by its name.
+    scene.ctx.write("archive.tar", archive(b"two"));
+    let told = scene.build("after", "imgbuild.yaml");
+    assert_eq!(told.matches(" CACHED").count(), 6, "{told}");
+}
+
+/// A tar with one file.
+fn archive(content: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "unpacked", content).unwrap();
+    tar.into_inner().unwrap()
+}
