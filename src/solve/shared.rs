@@ -46,7 +46,9 @@ impl Run {
     }
 
     async fn shared_entry(&self, id: NodeId, key: &Digest) -> Result<Option<Entry>, StepError> {
-        let Some(found) = self.asked(&self.shared_key(key, self.most_layers(id))).await else { return Ok(None) };
+        let Some(found) = self.asked(&self.shared_key(key, self.most_layers(id))).await else {
+            return Ok(None);
+        };
         let content = found.entry.content;
         if found.entry.layer.is_some() {
             let Some(layer) = self.shared_layer(id, &found).await? else { return Ok(None) };

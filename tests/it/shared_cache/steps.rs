@@ -26,9 +26,14 @@ impl Scene {
     /// A build of a file on a machine, with a cache beside the image: what it told.
     #[track_caller]
     fn build(&self, machine: &str, file: &str) -> String {
+        self.build_with(machine, file, &[])
+    }
+
+    #[track_caller]
+    fn build_with(&self, machine: &str, file: &str, arguments: &[&str]) -> String {
         let (image, cache) = (self.registry.host() + "/app", self.registry.host() + "/cache");
         let mut command = self.ctx.command(&["build", "--progress", "plain", "-f", file, "-t", &image]);
-        command.args(["--push", "--cache-from", &cache, "--cache-to", &cache, "."]);
+        command.args(arguments).args(["--push", "--cache-from", &cache, "--cache-to", &cache, "."]);
         command.env("IMGBUILD_HOME", self.ctx.store().join(machine)).env("SOURCE_DATE_EPOCH", "1");
         let done = command.output().unwrap();
         let told = String::from_utf8(done.stderr).unwrap();
@@ -122,4 +127,45 @@ fn archive(content: &[u8]) -> Vec<u8> {
     header.set_mode(0o644);
     tar.append_data(&mut header, "unpacked", content).unwrap();
     tar.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_of_a_copy_are_shared_each_by_itself() {
+    let scene = Scene::new().await;
+    for number in 0..600 {
+        scene.ctx.write(&format!("tree/d{}/f{number}", number % 60), format!("{number}"));
+    }
+    let text = "FROM REGISTRY/bb\nCOPY --link tree /app/tree\n".replace("REGISTRY", &scene.registry.host());
+    scene.ctx.write("Dockerfile", text);
+    let split = ["--split-copy", "4"];
+    let first = scene.build_with("one", "Dockerfile", &split);
+    let second = scene.build_with("two", "Dockerfile", &split);
+    assert_eq!((image(&first), second.matches(" CACHED").count()), (image(&second), 1), "{second}");
+    assert_eq!(files(&scene.ctx.store().join("two/v1/blobs/sha256")), documents(&scene, "two"), "{second}");
+    // Not split, it is another layer.
+    let whole = scene.build("three", "Dockerfile");
+    assert!(image(&whole) != image(&first) && !whole.contains(" CACHED"), "{whole}");
+    // Of a changed tree one layer is made, and the others are where they were.
+    scene.ctx.write("tree/d5/f5", "other");
+    scene.registry.take_seen();
+    let changed = scene.build_with("four", "Dockerfile", &split);
+    assert!(image(&changed) != image(&first) && !changed.contains(" CACHED"), "{changed}");
+    let layers = files(&scene.ctx.store().join("four/v1/blobs/sha256")) - documents(&scene, "four");
+    assert_eq!(layers, 1, "{changed}");
+    let alone = scene
+        .ctx
+        .command(&["build", "--progress", "plain", "--split-copy", "4", "."])
+        .env("IMGBUILD_HOME", scene.ctx.store().join("five"))
+        .env("SOURCE_DATE_EPOCH", "1")
+        .output()
+        .unwrap();
+    let alone = String::from_utf8(alone.stderr).unwrap();
+    assert_eq!(image(&alone).split(' ').nth(1), image(&changed).split(' ').nth(1), "{alone}");
+}
+
+/// How many of a machine's blobs are no layers.
+fn documents(scene: &Scene, machine: &str) -> usize {
+    let blobs = scene.ctx.store().join(machine).join("v1/blobs/sha256");
+    let paths = fs::read_dir(blobs).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| !fs::read(path).unwrap().starts_with(&[0x1f, 0x8b])).count()
 }
