@@ -150,28 +150,36 @@ impl Run {
             let entries: Vec<&Entry> = entries.iter().collect();
             return Ok(vec![Piece { content, layer: self.write_one(id, None, &entries, key, task)? }]);
         }
-        let parts = split(entries, most);
-        let pieces = parts.iter().map(|part| self.part(id, part, task)).collect::<Result<Vec<_>, _>>()?;
-        self.engine.store.put_record(Bucket::Layers, key, &pieces)?;
+        let (mut pieces, mut own) = (Vec::new(), true);
+        for part in split(entries, most) {
+            let (piece, from_here) = self.part(id, &part, task)?;
+            own &= from_here;
+            pieces.push(piece);
+        }
+        // What another machine's cache says is for this build alone.
+        if own {
+            self.engine.store.put_record(Bucket::Layers, key, &pieces)?;
+        }
         Ok(pieces)
     }
 
-    /// The layer of a part: one that is there already, here or in another machine's cache, or a new one.
-    fn part(&self, id: NodeId, part: &layer::Part<'_>, task: &Running) -> Result<Piece, StepError> {
+    /// The layer of a part: one that is there already, here or in another machine's cache, or a new one. And whether it
+    /// is this machine that says so.
+    fn part(&self, id: NodeId, part: &layer::Part<'_>, task: &Running) -> Result<(Piece, bool), StepError> {
         let store = &self.engine.store;
         let content = layer_key(&part.entries, "").map_err(StepError::Content)?;
         let key = self.layer_key(&content);
         if !self.avoids_cache(id) {
             let layer = store.record::<Layer>(Bucket::Layers, &key)?;
             if let Some(layer) = layer.filter(|layer| store.has_blob(&layer.descriptor)) {
-                return Ok(Piece { content, layer });
+                return Ok((Piece { content, layer }, true));
             }
             if let Some(piece) = Handle::current().block_on(self.shared_piece(id, &content))? {
-                return Ok(piece);
+                return Ok((piece, false));
             }
         }
         let layer = self.write_one(id, Some(part.number), &part.entries, &key, task)?;
-        Ok(Piece { content, layer })
+        Ok((Piece { content, layer }, true))
     }
 
     fn write_one(

@@ -108,7 +108,7 @@ layers:
   - write: {path: /home/new/text, text: 'x', owner: new}
   - symlink: {path: /var/link, target: data, owner: new}
   - remove: /bin/wget
-  - unpack: {file: archive.tar, to: /home/new}
+  - {unpack: archive.tar, to: /home/new}
   - {copy: file, to: /home/new/file, owner: new}
 workdir: /home/new/work
 ";
@@ -152,6 +152,8 @@ async fn parts_of_a_copy_are_shared_each_by_itself() {
     assert!(image(&changed) != image(&first) && !changed.contains(" CACHED"), "{changed}");
     let layers = files(&scene.ctx.store().join("four/v1/blobs/sha256")) - documents(&scene, "four");
     assert_eq!(layers, 1, "{changed}");
+    // What the cache said of the others is not remembered here.
+    assert_eq!(files(&scene.ctx.store().join("four/v1/records/layers-1")), 1, "{changed}");
     let alone = scene
         .ctx
         .command(&["build", "--progress", "plain", "--split-copy", "4", "."])
