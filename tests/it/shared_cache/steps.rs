@@ -170,3 +170,34 @@ fn documents(scene: &Scene, machine: &str) -> usize {
     let paths = fs::read_dir(blobs).unwrap().map(|entry| entry.unwrap().path());
     paths.filter(|path| !fs::read(path).unwrap().starts_with(&[0x1f, 0x8b])).count()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_by_its_checksum_is_not_fetched_again() {
+    let scene = Scene::new().await;
+    let digest = scene.registry.put_blob("files", archive(b"one"));
+    let url = format!("{}/v2/files/blobs/{digest}", scene.registry.root());
+    let cases = [
+        ("checked", format!("FROM scratch\nADD --checksum={digest} {url} /added/\n"), 0, 1),
+        (
+            "unpacked",
+            format!("from: scratch\nlayers:\n  - {{unpack: '{url}', to: /a, sha256: {}}}\n", digest.hex()),
+            0,
+            1,
+        ),
+        // Nobody knows what is there now.
+        ("unchecked", format!("FROM scratch\nADD {url} /added/\n"), 1, 0),
+    ];
+    for (name, text, fetched, cached) in cases {
+        let file =
+            if text.starts_with("FROM") { format!("{name}.Dockerfile") } else { format!("{name}.yaml") };
+        scene.ctx.write(&file, text);
+        let first = scene.build(&format!("{name}-one"), &file);
+        scene.registry.take_seen();
+        let second = scene.build(&format!("{name}-two"), &file);
+        let seen = scene.registry.take_seen();
+        let fetches =
+            seen.iter().filter(|seen| seen.method == "GET" && seen.path.contains("/files/")).count();
+        let found = (image(&second), fetches, second.matches(" CACHED").count());
+        assert_eq!(found, (image(&first), fetched, cached), "{name}: {second}");
+    }
+}
