@@ -100,12 +100,14 @@ mod tests {
         let entry = read(&text, &key, &[]).unwrap().unwrap();
         assert_eq!(read(&write(&entry, None), &key, &[]), Ok(Some(entry.clone())));
         let bare = Entry { tar: None, layer: None, ..entry };
-        assert_eq!(read(&write(&bare, None), &key, &[]), Ok(Some(bare)));
+        assert_eq!(read(&write(&bare, None), &key, &[]), Ok(Some(bare.clone())));
+        let split = Entry { parts: vec![key; 64], ..bare };
+        assert_eq!(read(&write(&split, None), &key, &[]), Ok(Some(split)));
     }
 
     #[test]
     fn nonsense_is_not_believed() {
-        let cases: [(&str, Value, &str); 14] = [
+        let cases: [(&str, Value, &str); 16] = [
             ("/entry/key", json!(Digest::of(b"other").to_string()), "another key"),
             ("/entry/key", json!("md5:00"), "algorithm"),
             ("/entry/content", json!(1), "not understood"),
@@ -119,6 +121,8 @@ mod tests {
             ("/entry/layer/descriptor/size", json!(u64::MAX), "no layer has"),
             ("/entry/layer/descriptor/mediaType", json!("text/html"), "no type of layer"),
             ("/entry/layer/descriptor/urls", json!(["http://10.0.0.1/"]), "more than a type"),
+            ("/entry/parts", json!([Digest::of(b"part").to_string()]), "a layer beside them"),
+            ("/entry/parts", json!(["part"]), "not understood"),
             ("/entry", json!([]), "not understood"),
         ];
         for (at, value, words) in cases {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::{
-    layer::Layer,
+    layer::{Layer, MOST_PARTS},
     oci::{Descriptor, Digest, Repository, media_type},
 };
 
@@ -22,6 +22,9 @@ pub struct Entry {
     /// Its layer. The blob is kept along with the entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,
+    /// Where its layer is split: the content keys of the parts, lowest first. Each has an entry of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Digest>,
 }
 
 /// An uncompressed tar.
@@ -63,6 +66,9 @@ impl Entry {
             && !fits_tar(tar.size)
         {
             return Some(format!("no tar has {} bytes", tar.size));
+        }
+        if self.parts.len() > usize::from(MOST_PARTS) || (!self.parts.is_empty() && self.layer.is_some()) {
+            return Some(format!("no layer has {} parts, or a layer beside them", self.parts.len()));
         }
         let layer = self.layer.as_ref()?;
         let blob = &layer.descriptor;

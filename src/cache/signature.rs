@@ -114,8 +114,13 @@ mod tests {
     #[test]
     fn only_what_a_trusted_key_signed_is_believed() {
         let ((ours, trusted), (theirs, others)) = (key(), key());
-        let entry =
-            Entry { key: Digest::of(b"key"), content: Digest::of(b"content"), tar: None, layer: None };
+        let entry = Entry {
+            key: Digest::of(b"key"),
+            content: Digest::of(b"content"),
+            tar: None,
+            layer: None,
+            parts: Vec::new(),
+        };
         let read = |bytes: &[u8], trusted: &[TrustedKey]| document::read(bytes, &entry.key, trusted);
         let signed = document::write(&entry, Some(&ours));
         assert_eq!(read(&signed, &trusted), Ok(Some(entry.clone())));

@@ -320,6 +320,7 @@ fn options(
         annotations: settings.image.annotations.manifest.clone(),
         index_annotations: settings.image.annotations.index.clone(),
         compression: settings.compression.resolve(),
+        split_copies: settings.split_copy,
         commands: settings.commands.clone(),
         pull: settings.cache.pull,
         no_cache: settings.cache.no_cache,

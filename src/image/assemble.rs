@@ -32,8 +32,8 @@ pub struct ImageStep {
     pub created_by: String,
     /// What it changes in the config.
     pub changes: Vec<ConfigChange>,
-    /// The layer it adds: the blob, and the digest of its uncompressed tar.
-    pub layer: Option<(Descriptor, Digest)>,
+    /// The layers it adds, lowest first: each the blob, and the digest of its uncompressed tar.
+    pub layers: Vec<(Descriptor, Digest)>,
 }
 
 /// The config and the manifest of an image.
@@ -56,17 +56,23 @@ pub fn assemble(parts: Parts<'_>) -> (ImageConfig, Manifest) {
                 change => changes.apply(change),
             }
         }
-        if step.created_by.is_empty() && step.layer.is_none() {
-            continue;
-        }
-        config.history.push(History {
+        let (of, created_by) = (step.layers.len(), step.created_by);
+        // Readers count the entries that are not empty: one for each layer.
+        let history = |created_by, comment, empty_layer| History {
             created: Some(parts.created.to_owned()),
             author: None,
-            created_by: Some(step.created_by),
-            comment: Some("imgbuild".to_owned()),
-            empty_layer: step.layer.is_none(),
-        });
-        if let Some((descriptor, diff_id)) = step.layer {
+            created_by: Some(created_by),
+            comment: Some(comment),
+            empty_layer,
+        };
+        if of == 0 && !created_by.is_empty() {
+            config.history.push(history(created_by, "imgbuild".to_owned(), true));
+            continue;
+        }
+        for (number, (descriptor, diff_id)) in (1..).zip(step.layers) {
+            let comment =
+                if of == 1 { "imgbuild".to_owned() } else { format!("imgbuild, part {number} of {of}") };
+            config.history.push(history(created_by.clone(), comment, false));
             layers.push(descriptor);
             config.rootfs.diff_ids.push(diff_id);
         }
@@ -111,11 +117,11 @@ mod tests {
     ) -> Parts<'a> {
         let layer = (Descriptor::of(media_type::LAYER_GZIP, b"blob"), Digest::of(b"tar"));
         let steps = vec![
-            ImageStep { created_by: "copy".into(), changes: Vec::new(), layer: Some(layer) },
+            ImageStep { created_by: "copy".into(), changes: Vec::new(), layers: vec![layer] },
             ImageStep {
                 created_by: "env".into(),
                 changes: vec![ConfigChange::Env("A".into(), "2".into())],
-                layer: None,
+                layers: Vec::new(),
             },
         ];
         Parts { platform, base, steps, labels, annotations: BTreeMap::new(), created: "1970-01-01T00:00:00Z" }

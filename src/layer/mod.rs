@@ -14,6 +14,7 @@ mod header;
 mod plain;
 mod pool;
 mod read;
+mod split;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -26,4 +27,5 @@ pub use error::LayerError;
 pub use plain::{Copier, write_tar};
 pub use pool::Pool;
 pub use read::{open_file, verify_file};
+pub use split::{MOST_PARTS, Part, split};
 pub use write::{Layer, Options, Written, write_layer};

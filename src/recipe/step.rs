@@ -72,6 +72,8 @@ pub struct Copy {
     pub empty_globs: bool,
     /// Whose rules hold where builders differ.
     pub rules: Rules,
+    /// How many layers it makes at the most, by directory; as the build has it if not given.
+    pub split: Option<u8>,
     /// How errors name what is copied.
     pub written: Written,
 }
@@ -101,6 +103,7 @@ impl Copy {
             archives: Archives::Keep,
             empty_globs: true,
             rules: Rules::Docker,
+            split: None,
             written: Written::default(),
         }
     }

@@ -100,6 +100,8 @@ pub struct BuildSettings {
     pub cache: CacheSettings,
     /// How layers are compressed.
     pub compression: Compression,
+    /// How many layers a copy makes at the most.
+    pub split_copy: u8,
     /// How many threads to use.
     pub jobs: NonZeroUsize,
     /// What commands are given.
@@ -231,6 +233,7 @@ impl BuildSettings {
             iidfile: flags.output.iidfile.as_ref().map(|path| environment.current_dir().join(path)),
             cache: CacheSettings::resolve(&flags.work, environment)?,
             compression,
+            split_copy: flags.work.split_copy.unwrap_or(1),
             jobs,
             commands: CommandOptions { jobs: commands_at_once(&flags.work, global, jobs), ..commands },
             registry,

@@ -128,6 +128,9 @@ pub struct WorkFlags {
     /// How hard: 0 to 12 for gzip, 1 to 22 for zstd
     #[arg(long, value_name = "LEVEL")]
     pub compression_level: Option<u8>,
+    /// Split what each copy brings into so many layers at most
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub split_copy: Option<u8>,
     /// Threads to use, and steps to run at once [default: by the cores]
     #[arg(short, long, value_name = "NUMBER")]
     pub jobs: Option<usize>,

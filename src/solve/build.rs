@@ -11,13 +11,13 @@ use super::{
     created::rfc3339,
     fetch_context,
     journal::Journal,
+    layers::Piece,
     run::{Run, Trust, used_contexts},
 };
 use crate::{
     error::Failure,
     graph::Graph,
     image::{Base, BlobOrigin, Built, BuiltImage, ImageStep, Parts, assemble, index},
-    layer::Layer,
     oci::{Descriptor, Platform, media_type},
     recipe::{ContextSource, Frontend, Recipe},
 };
@@ -97,7 +97,7 @@ fn put_together(
     options: &Options,
     graph: &Graph,
     bases: &[Arc<Base>],
-    layers: &HashMap<usize, Layer>,
+    layers: &HashMap<usize, Vec<Piece>>,
 ) -> Result<Built, Failure> {
     let created = rfc3339(options.created);
     let mut images = Vec::new();
@@ -107,9 +107,9 @@ fn put_together(
         let step = |step: &crate::graph::PlannedStep| ImageStep {
             created_by: step.created_by.clone(),
             changes: step.changes.clone(),
-            layer: step.node.map(|id| {
-                let layer = &layers[&id.0];
-                (layer.descriptor.clone(), layer.diff_id)
+            layers: step.node.map_or_else(Vec::new, |id| {
+                let pieces = layers[&id.0].iter().map(|piece| &piece.layer);
+                pieces.map(|layer| (layer.descriptor.clone(), layer.diff_id)).collect()
             }),
         };
         let mut annotations = plan.annotations.clone();

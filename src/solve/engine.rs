@@ -56,6 +56,8 @@ pub struct Options {
     pub index_annotations: BTreeMap<String, String>,
     /// How layers are compressed.
     pub compression: Compression,
+    /// How many layers a copy makes at the most that does not say it itself; see [`crate::layer::split`].
+    pub split_copies: u8,
     /// What commands are given.
     pub commands: CommandOptions,
     /// Whether references mean the registry's images although the store has its own.

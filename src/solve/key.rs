@@ -1,6 +1,9 @@
 //! Content keys: the digest of everything that decides a layer's bytes.
 
-use std::io::{self, Read as _};
+use std::{
+    borrow::Borrow,
+    io::{self, Read as _},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -129,12 +132,12 @@ impl KeyBuilder {
 
 /// The key of a layer of these entries, compressed in this way: the same entries make the same layer, wherever they
 /// come from.
-pub(super) fn layer_key(entries: &[Entry], compression: &str) -> io::Result<Digest> {
+pub(super) fn layer_key<E: Borrow<Entry>>(entries: &[E], compression: &str) -> io::Result<Digest> {
     let mut key = KeyBuilder::new(VERSION);
     key.part(compression.as_bytes());
     key.number(entries.len() as u64);
     for entry in entries {
-        self::entry(&mut key, entry)?;
+        self::entry(&mut key, entry.borrow())?;
     }
     Ok(key.finish())
 }
@@ -184,7 +187,7 @@ fn kind(key: &mut KeyBuilder, kind: &Kind) -> io::Result<()> {
     Ok(())
 }
 
-fn content_digest(content: &Content) -> io::Result<Digest> {
+pub(super) fn content_digest(content: &Content) -> io::Result<Digest> {
     if let Content::File { digest: Some(digest), .. } | Content::Range { digest: Some(digest), .. } = content
     {
         return Ok(*digest);

@@ -16,6 +16,7 @@ mod error;
 mod fetch;
 mod journal;
 mod key;
+mod layers;
 mod made;
 mod place;
 mod run;

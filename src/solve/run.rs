@@ -18,7 +18,7 @@ use super::{
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
     journal::Journal,
-    key::KeyBuilder,
+    layers::Piece,
     made::{Made, has_tar},
     step,
 };
@@ -29,7 +29,7 @@ use crate::{
     event::{Outcome, Running, Task},
     graph::{Graph, Node, NodeId, Origin, Tree},
     image::Base,
-    layer::{self, Compression, Entry, Kind, Layer, write_layer},
+    layer::{Compression, Entry},
     oci::Digest,
     recipe::{ContextSource, StepKind},
     rootfs::{RootfsError, TarIndex},
@@ -61,14 +61,16 @@ pub(super) struct Run {
     /// Hears of what can be sent already.
     pub(super) ready: Ready,
     pub(super) compression: Compression,
+    /// How many layers a copy makes at the most that does not say it itself.
+    pub(super) split_copies: u8,
     /// Whether what names mean is asked for again.
     pub(super) pull: bool,
     no_cache: bool,
     no_cache_stages: BTreeSet<String>,
     made: Vec<SetOnce<Arc<Made>>>,
-    limits: Limits,
+    pub(super) limits: Limits,
     /// Layers under way by content key: two nodes of the same content write one layer.
-    pub(super) layers: Mutex<HashMap<Digest, Arc<OnceCell<Layer>>>>,
+    pub(super) layers: Mutex<HashMap<Digest, Arc<OnceCell<Vec<Piece>>>>>,
     /// The caches of other machines, if there are any.
     pub(super) cache: Option<Cache>,
 }
@@ -84,11 +86,11 @@ pub(super) enum Trust {
 }
 
 /// How many nodes are worked at at once. A node that waits for others holds nothing.
-struct Limits {
+pub(super) struct Limits {
     /// Finding entries: each holds a thread while it waits for a download, which needs threads of its own.
     entries: Semaphore,
     /// Writing layers: each holds chunks in memory, and two are enough to keep the compressing threads busy.
-    layers: Semaphore,
+    pub(super) layers: Semaphore,
 }
 
 impl Limits {
@@ -134,6 +136,7 @@ impl Run {
             commands: Commands::new(&options.commands),
             ready,
             compression: options.compression,
+            split_copies: options.split_copies,
             pull: options.pull,
             no_cache: options.no_cache,
             no_cache_stages: options.no_cache_stages.clone(),
@@ -146,16 +149,16 @@ impl Run {
 
     /// Carries out all nodes and gives the layers of those that are shipped, by node. On the first failure the others
     /// are cancelled.
-    pub(super) async fn finish(self: Arc<Self>) -> Result<HashMap<usize, Layer>, Failure> {
+    pub(super) async fn finish(self: Arc<Self>) -> Result<HashMap<usize, Vec<Piece>>, Failure> {
         let mut tasks = JoinSet::new();
         for id in 0..self.graph.nodes.len() {
             let run = Arc::clone(&self);
             tasks.spawn(async move {
-                let (outcome, layer) = run.node(NodeId(id)).await?;
-                if let (Outcome::Done, Some(layer)) = (outcome, &layer) {
-                    (run.ready)(&layer.descriptor, None);
+                let (outcome, layers) = run.node(NodeId(id)).await?;
+                if outcome == Outcome::Done {
+                    run.tell_ready(&layers);
                 }
-                Ok::<_, Failure>((id, layer))
+                Ok::<_, Failure>((id, layers))
             });
         }
         let layers = collect(&mut tasks).await;
@@ -201,7 +204,7 @@ impl Run {
         Some((made.ready_content_key()?, made.ready_entries()))
     }
 
-    async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Option<Layer>), Failure> {
+    async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Vec<Piece>), Failure> {
         let node = self.node_of(id);
         for needed in needed(node) {
             self.made[needed.0].wait().await;
@@ -217,26 +220,28 @@ impl Run {
         let _ = self.made[id.0].set(Arc::clone(&made));
         // The image needs a layer, and so does who is told of a command: others find the entries again.
         let told = tar.is_some_and(|tar| self.tells(id) && has_tar(self, &tar.diff_id).unwrap_or(false));
-        let (outcome, layer) = if node.shipped || told {
-            let layer = self.layer(id, Arc::clone(&made), &task).await;
-            let (outcome, layer) = layer.inspect_err(|_| self.journal.failed(id))?;
+        let (outcome, layers) = if node.shipped || told {
+            let layers = self.layers(id, Arc::clone(&made), &task).await;
+            let (outcome, layers) = layers.inspect_err(|_| self.journal.failed(id))?;
             let ran = first == Outcome::Done && tar.is_some();
-            (if ran { first } else { outcome }, Some(layer))
+            (if ran { first } else { outcome }, layers)
         } else {
-            (first, None)
+            (first, Vec::new())
         };
         if let Some(key) = &key
             && let Some(content) = made.ready_content_key()
-            && (layer.is_some() || tar.is_none())
+            && (!layers.is_empty() || tar.is_none())
         {
-            self.share(id, key, content, tar, layer.as_ref());
+            self.share(id, key, content, tar, &layers);
         }
-        self.journal.ended(id, outcome, &task, layer.as_ref().map(|layer| layer.descriptor.size));
-        let size = layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size));
+        let bytes = layers.iter().map(|piece| piece.layer.descriptor.size).sum();
+        self.journal.ended(id, outcome, &task, (!layers.is_empty()).then_some(bytes));
+        // Of several layers, the lowest is named.
+        let size = layers.first().map(|piece| (piece.layer.descriptor.digest, bytes));
         if let Some(task) = Arc::into_inner(task) {
             task.finish(outcome, size);
         }
-        Ok((outcome, layer))
+        Ok((outcome, layers))
     }
 
     /// The first part of a node that is no command.
@@ -282,130 +287,19 @@ impl Run {
         Arc::new(self.engine.sink.start(Task::Step { stage, platform, number, of, name }, None))
     }
 
-    /// The key of a layer whose entries have this content key.
-    pub(super) fn layer_key(&self, content: &Digest) -> Digest {
-        let mut key = KeyBuilder::new(b"imgbuild layer 2");
-        key.part(content.as_bytes());
-        key.part(self.compression.id().as_bytes());
-        key.finish()
-    }
-
-    /// The second part of a node: its layer, from the cache or written now.
-    async fn layer(
-        self: &Arc<Self>,
-        id: NodeId,
-        made: Arc<Made>,
-        task: &Arc<Running>,
-    ) -> Result<(Outcome, Layer), Failure> {
-        let content = match made.ready_content_key() {
-            Some(known) => known,
-            None => {
-                let keyed = Arc::clone(&made);
-                blocking(move || keyed.content_key()).await??
-            }
-        };
-        let key = self.layer_key(&content);
-        let cell = Arc::clone(lock(&self.layers).entry(key).or_default());
-        let mut outcome = Outcome::Cached;
-        let layer = cell
-            .get_or_try_init(async || {
-                if let Some(layer) = self.cached(id, &key)? {
-                    return Ok(layer);
-                }
-                outcome = Outcome::Done;
-                let _permit = self.limits.layers.acquire().await;
-                let (run, task) = (Arc::clone(self), Arc::clone(task));
-                let written = blocking(move || run.write(id, &made, &key, &task)).await?;
-                written.map_err(|error| error.at(self.node_of(id)))
-            })
-            .await?;
-        Ok((outcome, layer.clone()))
-    }
-
-    /// The layer that was written of the tar with this digest, if it can be had.
-    pub(super) fn layer_of_tar(&self, diff_id: &Digest) -> Result<Option<Layer>, StepError> {
-        let key = self.layer_key(&Made::key_of_tar(diff_id));
-        if let Some(layer) = lock(&self.layers).get(&key).and_then(|cell| cell.get()) {
-            return Ok(Some(layer.clone()));
-        }
-        let layer = self.engine.store.record::<Layer>(Bucket::Layers, &key)?;
-        let store = &self.engine.store;
-        Ok(layer.filter(|layer| layer.diff_id == *diff_id && store.has_blob(&layer.descriptor)))
-    }
-
     pub(super) fn avoids_cache(&self, id: NodeId) -> bool {
         self.no_cache || self.no_cache_stages.contains(&self.node_of(id).stage)
     }
-
-    fn cached(&self, id: NodeId, key: &Digest) -> Result<Option<Layer>, Failure> {
-        if self.avoids_cache(id) {
-            return Ok(None);
-        }
-        let layer = self.engine.store.record::<Layer>(Bucket::Layers, key)?;
-        Ok(layer.filter(|layer| self.engine.store.has_blob(&layer.descriptor)))
-    }
-
-    fn write(
-        self: &Arc<Self>,
-        id: NodeId,
-        made: &Made,
-        key: &Digest,
-        task: &Running,
-    ) -> Result<Layer, StepError> {
-        let (store, entries) = (&self.engine.store, made.entries(self, id)?);
-        if !matches!(self.node_of(id).kind, StepKind::Run(_)) {
-            let known = Some((entries, made.content_key()?));
-            let reason = self.journal.missed(id, known, self.avoids_cache(id))?;
-            reason.into_iter().for_each(|reason| task.missed(reason));
-        }
-        let lineage = self.lineage(id);
-        let previous =
-            if self.avoids_cache(id) { None } else { store.record::<Digest>(Bucket::Lineage, &lineage)? };
-        let previous: Vec<Digest> = previous.into_iter().collect();
-        task.expect(tar_size(entries));
-        let options =
-            layer::Options { compression: self.compression, previous: &previous, progress: Some(task) };
-        let written = write_layer(store, &self.engine.pool, entries, &options)?;
-        store.put_record(Bucket::Layers, key, &written.layer)?;
-        store.put_record(Bucket::Lineage, &lineage, &written.layer.descriptor.digest)?;
-        Ok(written.layer)
-    }
-
-    /// Names the step across builds, so that its last layer can be found when its content has changed. Only a hint: the
-    /// parts that are reused are known by their content.
-    fn lineage(&self, id: NodeId) -> Digest {
-        let node = self.node_of(id);
-        let mut key = KeyBuilder::new(b"imgbuild lineage 1");
-        for context in self.contexts.values() {
-            key.part(context.root().as_os_str().as_encoded_bytes());
-        }
-        key.part(node.stage.as_bytes());
-        key.part(node.name.as_bytes());
-        for platform in &node.platforms {
-            key.part(platform.to_string().as_bytes());
-        }
-        key.finish()
-    }
-}
-
-/// How large the tar of these entries is, but for paths that are too long for a header.
-fn tar_size(entries: &[Entry]) -> u64 {
-    const BLOCK: u64 = 512;
-    let sizes = entries.iter().map(|entry| match &entry.kind {
-        Kind::File(content) => BLOCK + content.size().next_multiple_of(BLOCK),
-        _ => BLOCK,
-    });
-    2 * BLOCK + sizes.sum::<u64>()
 }
 
 /// The layers of all nodes, or the first failure.
 async fn collect(
-    tasks: &mut JoinSet<Result<(usize, Option<Layer>), Failure>>,
-) -> Result<HashMap<usize, Layer>, Failure> {
+    tasks: &mut JoinSet<Result<(usize, Vec<Piece>), Failure>>,
+) -> Result<HashMap<usize, Vec<Piece>>, Failure> {
     let mut layers = HashMap::new();
     while let Some(done) = tasks.join_next().await {
-        let (id, layer) = done.map_err(|error| StepError::Worker(error.to_string()))??;
-        layers.extend(layer.map(|layer| (id, layer)));
+        let (id, pieces) = done.map_err(|error| StepError::Worker(error.to_string()))??;
+        layers.insert(id, pieces);
     }
     Ok(layers)
 }

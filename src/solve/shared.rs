@@ -3,18 +3,15 @@
 //! Nothing that such a cache says is written into the local store, but blobs, which are checked by their digests: whoever
 //! is believed in one build is not thereby believed in the next.
 
-use std::sync::Arc;
-
-use tokio::sync::OnceCell;
-
 use super::{
     StepError,
     key::KeyBuilder,
+    layers::Piece,
     made::Made,
-    run::{Run, Trust, lock},
+    run::{Run, Trust},
 };
 use crate::{
-    cache::{Entry, Part, Tar},
+    cache::{Entry, Found, Part, Tar},
     graph::NodeId,
     image::remember_origin,
     layer::Layer,
@@ -29,10 +26,10 @@ impl Run {
 
     /// Whether they are told what this node left.
     pub(super) fn tells(&self, id: NodeId) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.writes(self.part(id)))
+        self.cache.as_ref().is_some_and(|cache| cache.writes(self.part_of_image(id)))
     }
 
-    fn part(&self, id: NodeId) -> Part {
+    fn part_of_image(&self, id: NodeId) -> Part {
         if self.node_of(id).shipped { Part::Image } else { Part::Between }
     }
 
@@ -49,10 +46,47 @@ impl Run {
     }
 
     async fn shared_entry(&self, id: NodeId, key: &Digest) -> Result<Option<Entry>, StepError> {
-        let Some(cache) = self.cache.as_ref().filter(|cache| cache.reads()) else { return Ok(None) };
-        let Some(found) = cache.get(&self.shared_key(key)).await else { return Ok(None) };
-        let (repository, entry) = (found.repository(), &found.entry);
-        let Some(layer) = &entry.layer else { return Ok(Some(found.entry)) };
+        let Some(found) = self.asked(&self.shared_key(key, self.most_layers(id))).await else {
+            return Ok(None);
+        };
+        let content = found.entry.content;
+        if found.entry.layer.is_some() {
+            let Some(layer) = self.shared_layer(id, &found).await? else { return Ok(None) };
+            self.believe(id, &content, vec![Piece { content, layer }]);
+        } else if !found.entry.parts.is_empty() && self.node_of(id).shipped {
+            let mut pieces = Vec::new();
+            for part in &found.entry.parts {
+                // Its parts are put together here where one is missing.
+                let Some(piece) = self.shared_piece(id, part).await? else { return Ok(Some(found.entry)) };
+                pieces.push(piece);
+            }
+            self.believe(id, &content, pieces);
+        }
+        Ok(Some(found.entry))
+    }
+
+    async fn asked(&self, key: &Digest) -> Option<Found> {
+        self.cache.as_ref().filter(|cache| cache.reads())?.get(key).await
+    }
+
+    /// What is known elsewhere of a part of a node's layer that has this content key.
+    pub(super) async fn shared_piece(
+        &self,
+        id: NodeId,
+        content: &Digest,
+    ) -> Result<Option<Piece>, StepError> {
+        let Some(found) = self.asked(&self.part_key(content)).await else { return Ok(None) };
+        if found.entry.content != *content {
+            return Ok(None);
+        }
+        let layer = self.shared_layer(id, &found).await?;
+        Ok(layer.map(|layer| Piece { content: *content, layer }))
+    }
+
+    /// The layer of an entry, where its blob is at hand whenever it will be needed.
+    async fn shared_layer(&self, id: NodeId, found: &Found) -> Result<Option<Layer>, StepError> {
+        let (Some(cache), Some(layer)) = (&self.cache, &found.entry.layer) else { return Ok(None) };
+        let repository = found.repository();
         // A registry gives the blob when somebody looks into it, or links it where the image is pushed. Others cannot be
         // asked by those who send images.
         let now = self.trust == Trust::Content || (repository.is_none() && self.node_of(id).shipped);
@@ -63,9 +97,7 @@ impl Run {
         if let Some(repository) = repository {
             remember_origin(&self.engine.store, &layer.descriptor.digest, repository)?;
         }
-        let known = Arc::new(OnceCell::from(layer.clone()));
-        lock(&self.layers).entry(self.layer_key(&entry.content)).or_insert(known);
-        Ok(Some(found.entry))
+        Ok(Some(layer.clone()))
     }
 
     /// Tells what a node left, under the key of the step.
@@ -75,18 +107,46 @@ impl Run {
         key: &Digest,
         content: Digest,
         tar: Option<Tar>,
-        layer: Option<&Layer>,
+        layers: &[Piece],
     ) {
         let Some(cache) = &self.cache else { return };
-        let entry = Entry { key: self.shared_key(key), content, tar, layer: layer.cloned() };
-        cache.put(entry, self.part(id));
+        let entry = Entry {
+            key: self.shared_key(key, self.most_layers(id)),
+            content,
+            tar,
+            layer: None,
+            parts: Vec::new(),
+        };
+        let entry = match layers {
+            [] => entry,
+            [Piece { layer, .. }] => Entry { layer: Some(layer.clone()), ..entry },
+            parts => {
+                for Piece { content, layer } in parts {
+                    let (key, layer) = (self.part_key(content), Some(layer.clone()));
+                    let part = Entry { key, content: *content, layer, ..entry.clone() };
+                    cache.put(part, self.part_of_image(id));
+                }
+                Entry { parts: parts.iter().map(|part| part.content).collect(), ..entry }
+            }
+        };
+        cache.put(entry, self.part_of_image(id));
     }
 
-    /// The key of an entry: layers that are compressed in another way are others.
-    fn shared_key(&self, key: &Digest) -> Digest {
+    /// The key of an entry: layers that are compressed in another way, or more of them, are others.
+    fn shared_key(&self, key: &Digest, most_layers: u8) -> Digest {
         let mut shared = KeyBuilder::new(b"imgbuild entry 1");
         shared.part(key.as_bytes());
         shared.part(self.compression.id().as_bytes());
+        if most_layers > 1 {
+            shared.number(most_layers.into());
+        }
         shared.finish()
+    }
+
+    /// The key of the entry of a part: its content is all that decides its layer.
+    fn part_key(&self, content: &Digest) -> Digest {
+        let mut key = KeyBuilder::new(b"imgbuild part 1");
+        key.part(content.as_bytes());
+        self.shared_key(&key.finish(), 1)
     }
 }

@@ -222,6 +222,7 @@ impl StageBuilder<'_> {
             archives,
             empty_globs: true,
             rules: Rules::Docker,
+            split: None,
             written: Written { from: shared.from.clone(), sources: sources.to_vec() },
         };
         let said = shared.said(&shown.join(" "));
@@ -263,6 +264,7 @@ impl StageBuilder<'_> {
             archives: Archives::Keep,
             empty_globs: false,
             rules: Rules::Docker,
+            split: None,
             written: Written::default(),
         };
         let said = shared.said(&format!("<<{}", heredoc.name));

@@ -18,6 +18,7 @@ fn copy(from: CopySource, source: &str) -> Step {
         StepKind::Copy(Copy {
             independent: true,
             empty_globs: false,
+            split: None,
             rules: Rules::Own,
             ..Copy::docker(from, vec![source.into()], Destination::Directory(None))
         }),

@@ -43,7 +43,13 @@ pub(super) fn file(run: &Run, name: &str, path: &str) -> Result<Content, StepErr
     let not_one = || StepError::NotOneFile { pattern: path.to_owned() };
     match &picked[..] {
         [Picked { directory: None, items, .. }] => match &items[..] {
-            [Item { entry: Entry { kind: Kind::File(content), .. }, .. }] => Ok(content.clone()),
+            [Item { entry: Entry { kind: Kind::File(content), .. }, digest: known, .. }] => {
+                let mut content = content.clone();
+                if let Content::File { digest, .. } = &mut content {
+                    *digest = *known;
+                }
+                Ok(content)
+            }
             _ => Err(not_one()),
         },
         _ => Err(not_one()),

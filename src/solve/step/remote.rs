@@ -63,7 +63,7 @@ fn digest(content: &Content, like: &crate::oci::Digest) -> Result<crate::oci::Di
 }
 
 /// The name of the file at a URL: the last part of its path, or what BuildKit says where there is none.
-fn file_name(url: &str) -> EntryPath {
+pub(super) fn file_name(url: &str) -> EntryPath {
     let parsed = Url::parse(url).ok();
     let last = parsed.as_ref().and_then(|url| url.path_segments()?.rfind(|part| !part.is_empty()));
     let name = last.map(crate::remote::decoded).filter(|name| !name.contains(['/', '\0']));

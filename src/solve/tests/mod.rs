@@ -119,6 +119,7 @@ impl Bench {
             annotations: BTreeMap::new(),
             index_annotations: BTreeMap::new(),
             compression: Compression::None,
+            split_copies: 1,
             pull: false,
             no_cache: false,
             no_cache_stages: BTreeSet::new(),

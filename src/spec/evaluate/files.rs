@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::public_text,
-    layer::EntryPath,
+    layer::{EntryPath, MOST_PARTS},
     oci::Digest,
     recipe::{
         Archive, Archives, Copy, CopySource, Destination, Mkdir, Remove, Rules, StepKind, Symlink,
@@ -19,6 +19,18 @@ use crate::{
     source::Diagnostic,
     spec::raw::{self, Choice, Text},
 };
+
+/// How many layers a copy makes at the most.
+fn split(inside: &Inside<'_>, text: &Expanded) -> Result<u8, Diagnostic> {
+    match values::number(&inside.scope, text)? {
+        most @ 1..=MOST_PARTS => Ok(most),
+        most => {
+            let problem = format!("{most} is no number of layers to split into");
+            let hint = format!("write a number from 1, which is no split, to {MOST_PARTS}");
+            Err(inside.scope.error(&text.span, problem, "out of range").hint(hint))
+        }
+    }
+}
 
 impl StageBuilder<'_> {
     pub(super) fn copy(&self, step: &raw::CopyStep) -> Result<(Said, StepKind), Diagnostic> {
@@ -58,6 +70,7 @@ impl StageBuilder<'_> {
             archives: Archives::Keep,
             empty_globs: docker,
             rules: self.scope().rules,
+            split: inside.option(step.split.as_ref())?.map(|text| split(&inside, &text)).transpose()?,
             sources,
         };
         // All sources, since it is not known yet which of them an error will be about.

@@ -151,6 +151,9 @@ step! {
         /// Whether the destination is not looked up in what lies below, so that the layer stays when that changes; true
         /// if not given, false with `rules: docker`.
         link: Option<bool>,
+        /// The largest number of layers, 1 to 64: a big tree is split by directory, so that a changed file makes a small
+        /// layer new. As `--split-copy` says if not given, else one.
+        split: Option<Choice<Text>>,
     }
 }
 

@@ -17,6 +17,7 @@ mod reproducible;
 mod run;
 mod run_mounts;
 mod single;
+mod split;
 mod stages;
 mod unpack;
 mod why;

@@ -4,6 +4,7 @@ mod directory;
 mod export;
 mod program;
 mod registry;
+mod steps;
 
 use std::{
     path::Path,
@@ -83,6 +84,7 @@ impl Machine {
                 diff_id,
                 size: 10240,
             }),
+            parts: Vec::new(),
         }
     }
 
