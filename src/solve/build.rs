@@ -53,7 +53,8 @@ pub async fn build(
     let bases = bases.all(&graph.bases).await?;
 
     let declared = frontend.defaults(&options.args)?.args;
-    let (given, options) = (options, &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() });
+    let (given, options) =
+        (options, &Options { contexts: contexts(engine, &graph, options).await?, ..options.clone() });
     let run = |trust| {
         let journal = Journal::new(&engine.store, &graph, &bases, given, declared.clone())?;
         let ready = Arc::clone(&ready);

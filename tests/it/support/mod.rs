@@ -6,3 +6,4 @@ pub mod image;
 pub mod real_registry;
 #[allow(dead_code, reason = "not every option is used by a test at all times")]
 pub mod registry;
+pub mod s3;
