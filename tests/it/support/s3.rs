@@ -67,7 +67,7 @@ impl S3 {
         let mut stream = TcpStream::connect(&self.host).unwrap();
         let (host, length) = (&self.host, body.len());
         // moto lets nobody replace what another has written, and believes any name.
-        let name = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request";
+        let name = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/s3/aws4_request";
         let head = format!("Host: {host}\r\nContent-Length: {length}\r\nAuthorization: {name}");
         write!(stream, "{method} {path} HTTP/1.0\r\n{head}\r\n\r\n").unwrap();
         stream.write_all(body).unwrap();
