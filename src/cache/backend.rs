@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    CacheError, Entry, Place, Result, TrustedKey, bucket::Objects, directory::Directory, document,
-    registry::Repo,
+    CacheError, Entry, Place, Result, TrustedKey, actions::Actions, bucket::Objects, directory::Directory,
+    document, registry::Repo,
 };
 use crate::{
     oci::{Descriptor, Digest, Repository},
@@ -21,6 +21,7 @@ pub(super) enum Backend {
     Registry(Box<Repo>),
     Directory(Directory),
     Bucket(Box<Objects>),
+    Actions(Box<Actions>),
 }
 
 /// What a cache has under a key.
@@ -49,6 +50,7 @@ impl Backend {
                 Self::Registry(Box::new(Repo::new(registry, repository.clone(), prefix.clone())))
             }
             Place::Directory { path } => Self::Directory(Directory::new(path.clone())),
+            Place::Actions(service) => Self::Actions(Box::new(Actions::new(service.clone(), registry))),
             Place::Bucket(bucket) => Self::Bucket(Box::new(Objects::new((**bucket).clone(), registry))),
         }
     }
@@ -84,6 +86,7 @@ impl Backend {
             Self::Registry(repo) => repo.get(key).await,
             Self::Directory(directory) => directory.get(key).await,
             Self::Bucket(objects) => objects.get(key).await,
+            Self::Actions(service) => service.get(key).await,
         }
     }
 
@@ -92,6 +95,7 @@ impl Backend {
             Self::Registry(repo) => repo.has_blob(blob).await,
             Self::Directory(directory) => directory.has_blob(blob).await,
             Self::Bucket(objects) => objects.has_blob(blob).await,
+            Self::Actions(service) => service.has_blob(blob).await,
         }
     }
 
@@ -101,6 +105,7 @@ impl Backend {
             Self::Registry(repo) => repo.fetch(blob, store).await,
             Self::Directory(directory) => directory.fetch(blob, store).await,
             Self::Bucket(objects) => objects.fetch(blob, store).await,
+            Self::Actions(service) => service.fetch(blob, store).await,
         }
     }
 
@@ -110,6 +115,7 @@ impl Backend {
             Self::Registry(repo) => repo.put(new, store).await,
             Self::Directory(directory) => directory.put(new, store).await,
             Self::Bucket(objects) => objects.put(new, store).await,
+            Self::Actions(service) => service.put(new, store).await,
         }
     }
 
@@ -117,7 +123,7 @@ impl Backend {
     pub(super) fn registry(&self) -> Option<&str> {
         match self {
             Self::Registry(repo) => Some(repo.host()),
-            Self::Directory(_) | Self::Bucket(_) => None,
+            Self::Directory(_) | Self::Bucket(_) | Self::Actions(_) => None,
         }
     }
 }

@@ -11,7 +11,8 @@
 //! | `signature` | keys that sign documents, and keys that are trusted |
 //! | `place` | where a cache is, as the user says it |
 //! | `backend` | what can be done with any cache |
-//! | `registry`, `directory`, `bucket` | a repository of a registry; a directory; a bucket of S3 |
+//! | `registry`, `directory` | a repository of a registry; a directory |
+//! | `bucket`, `actions` | a bucket of S3; the cache service of GitHub Actions |
 //! | `receive` | blobs from the network into the store |
 //! | `import`, `export` | asking several caches; sending entries beside a build |
 //! | `shared` | [`Cache`]: all caches of a build, for the solver |
@@ -23,6 +24,7 @@
 //!
 //! This room does not know what steps are, how keys are made, nor when an entry is worth keeping.
 
+mod actions;
 mod backend;
 mod bucket;
 mod directory;
@@ -40,7 +42,7 @@ mod signature;
 pub use entry::{Entry, Found, Tar};
 pub use error::CacheError;
 pub use export::{Exported, Part};
-pub use place::{Bucket, Mode, Place, Target};
+pub use place::{Bucket, Mode, Place, Service, Target};
 pub use shared::{Cache, CacheOptions};
 pub use signature::{SigningKey, TrustedKey};
 

@@ -23,6 +23,27 @@ pub enum Place {
     },
     /// A bucket of S3: `PREFIX/entries/<hex>.json` and `PREFIX/blobs/sha256/<hex>`.
     Bucket(Box<Bucket>),
+    /// The cache service of GitHub Actions.
+    Actions(Service),
+}
+
+/// The cache service of GitHub Actions, version 2, as a job reaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its URL, with a slash at the end.
+    pub url: Url,
+    /// The job's token.
+    pub token: Secret,
+    /// Part of the keys of entries: builds with different scopes do not find each other's.
+    pub scope: String,
+}
+
+impl Service {
+    /// The scope where the user gives none.
+    pub const SCOPE: &str = "imgbuild";
+
+    /// The longest scope: a key has 512 characters at the most, and it needs half of them.
+    pub const LONGEST_SCOPE: usize = 256;
 }
 
 /// A bucket of S3, or of what speaks its protocol.
@@ -92,7 +113,7 @@ impl Place {
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry { repository, .. } => Some(repository),
-            Self::Directory { .. } | Self::Bucket(_) => None,
+            Self::Directory { .. } | Self::Bucket(_) | Self::Actions(_) => None,
         }
     }
 }
@@ -102,6 +123,7 @@ impl fmt::Display for Place {
         match self {
             Self::Registry { repository, prefix } => write!(f, "{}:{prefix}-…", repository.familiar()),
             Self::Directory { path } => write!(f, "{}", path.display()),
+            Self::Actions(service) => write!(f, "GitHub Actions, {}", service.scope),
             Self::Bucket(bucket) => {
                 let slash = if bucket.prefix.is_empty() { "" } else { "/" };
                 write!(f, "s3://{}{slash}{}", bucket.name, bucket.prefix)

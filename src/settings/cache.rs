@@ -6,12 +6,12 @@ use super::{Environment, SettingsError, pairs::split_csv};
 use url::Url;
 
 use crate::{
-    cache::{Bucket, Mode, Place, Target},
+    cache::{Bucket, Mode, Place, Service, Target},
     oci::{Reference, Repository},
     registry::Secret,
 };
 
-const TYPES: [&str; 3] = ["registry", "local", "s3"];
+const TYPES: [&str; 4] = ["registry", "local", "s3", "gha"];
 
 /// A flag's value, taken apart: what was understood is taken out.
 struct Fields<'a> {
@@ -119,6 +119,7 @@ impl<'a> Fields<'a> {
                 Ok(Place::Directory { path: environment.current_dir().join(path) })
             }
             "s3" => Ok(Place::Bucket(Box::new(self.bucket(environment)?))),
+            "gha" => Ok(Place::Actions(self.service(environment)?)),
             "inline" => Err(self
                 .wrong("type \"inline\" is not known: images are not mixed with what a cache remembers")
                 .hint("type=registry,ref=… with the image's own repository sends no layer twice")),
@@ -127,6 +128,32 @@ impl<'a> Fields<'a> {
                 .did_you_mean(other, TYPES)
                 .hint(format!("types are {}", TYPES.join(", ")))),
         }
+    }
+
+    /// The cache service of GitHub Actions, with the environment's word where the flag has none.
+    fn service(&mut self, environment: &Environment) -> Result<Service, SettingsError> {
+        if let Some(version) = self.take("version").filter(|version| version != "2") {
+            return Err(self.wrong(&format!("version is {version:?}, and GitHub's service knows but 2")));
+        }
+        // The URL of version 1, which some pass along.
+        self.take("url");
+        let given = |error: SettingsError| {
+            error.hint(
+                "GitHub Actions gives it to actions and not to scripts: the action \
+                 crazy-max/ghaction-github-runtime passes it on",
+            )
+        };
+        let url = self.taken_or(environment, "url_v2", &["ACTIONS_RESULTS_URL"]).map_err(given)?;
+        let token = self.taken_or(environment, "token", &["ACTIONS_RUNTIME_TOKEN"]).map_err(given)?;
+        let mut url = self.url("url_v2", &url)?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let scope = self.take("scope").unwrap_or_else(|| Service::SCOPE.to_owned());
+        if scope.contains(',') || scope.len() > Service::LONGEST_SCOPE {
+            return Err(self.wrong("scope is too long, or has a comma"));
+        }
+        Ok(Service { url, token: Secret::new(token), scope })
     }
 
     /// A bucket of S3, with the environment's word where the flag has none.
@@ -216,6 +243,7 @@ impl<'a> Fields<'a> {
         let Some(key) = self.rest.keys().next() else { return Ok(()) };
         let own: &[&str] = match (self.kind.as_str(), self.flag) {
             ("registry", _) => &["ref"],
+            ("gha", _) => &["url", "url_v2", "token", "scope", "version"],
             ("s3", _) => &[
                 "bucket",
                 "region",
@@ -335,13 +363,30 @@ mod tests {
     }
 
     #[test]
+    fn the_service_of_github_is_read() {
+        let variables =
+            [("ACTIONS_RESULTS_URL", "https://results.example/x"), ("ACTIONS_RUNTIME_TOKEN", "hunter2")];
+        for (text, url, token, scope) in [
+            ("type=gha", "https://results.example/x/", "hunter2", "imgbuild"),
+            ("type=gha,scope=app,version=2,url=https://v1/", "https://results.example/x/", "hunter2", "app"),
+            ("type=gha,url_v2=https://other/,token=hunter3", "https://other/", "hunter3", "imgbuild"),
+        ] {
+            let place = parse_cache_from(text, &Environment::of("/", variables)).unwrap();
+            assert!(!format!("{place} {place:?}").contains("hunter"), "{place:?}");
+            let Place::Actions(service) = place else { panic!() };
+            assert_eq!((service.url.as_str(), service.token.expose()), (url, token), "{text}");
+            assert_eq!(service.scope, scope);
+        }
+    }
+
+    #[test]
     fn mistakes_are_told() {
         let long = format!("type=registry,ref=a.b/c:{}", "x".repeat(64));
         for (text, words, hint) in [
             ("", "is empty", ""),
             ("\"a", "quote", ""),
             ("type=registry", "needs ref", ""),
-            ("ref=a.b/c", "type is missing", "registry, local, s3"),
+            ("ref=a.b/c", "type is missing", "registry, local, s3, gha"),
             ("type=local,src=a", "needs dest", ""),
             ("type=locale,dest=a", "\"locale\" is not known", "did you mean `local`?"),
             ("type=inline", "not known", "the image's own repository"),
@@ -355,6 +400,10 @@ mod tests {
             ("type=registry,ref=a,ignore-error=maybe", "neither true nor false", ""),
             ("type=registry,ref=a,ref=b", "given twice", ""),
             ("type=registry,ref=a,b", "key=value", "quotes"),
+            ("type=gha", "needs url_v2", "ghaction-github-runtime"),
+            ("type=gha,url_v2=https://x", "needs token", "ACTIONS_RUNTIME_TOKEN"),
+            ("type=gha,url_v2=https://x,token=t,version=1", "but 2", ""),
+            ("type=gha,url_v2=https://x,token=t,scop=x", "has no \"scop\"", "`scope`"),
             ("type=s3,region=r", "needs bucket", "AWS_BUCKET"),
             ("type=s3,bucket=b", "needs region", "AWS_REGION"),
             ("type=s3,bucket=a/b,region=r", "no name", ""),

@@ -144,12 +144,12 @@ pub struct WorkFlags {
     /// Ask registries for newer bases, even where the store has one
     #[arg(long)]
     pub pull: bool,
-    /// Look up steps in a cache that machines share: REF, type=registry,ref=REF, type=local,src=DIR or
-    /// type=s3,bucket=NAME,region=REGION
+    /// Look up steps in a cache that machines share: REF, type=registry,ref=REF, type=local,src=DIR,
+    /// type=s3,bucket=NAME,region=REGION or type=gha
     #[arg(long, value_name = "CACHE")]
     pub cache_from: Vec<String>,
-    /// Keep what steps give in such a cache: REF, type=registry,ref=REF[,mode=min], type=local,dest=DIR or
-    /// type=s3,bucket=NAME,region=REGION
+    /// Keep what steps give in such a cache: REF, type=registry,ref=REF[,mode=min], type=local,dest=DIR,
+    /// type=s3,bucket=NAME,region=REGION or type=gha
     #[arg(long, value_name = "CACHE")]
     pub cache_to: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! Shared caches: what one machine writes and another finds.
 
+mod actions;
 mod bucket;
 mod directory;
 mod export;

@@ -1,5 +1,6 @@
 //! What tests of several rooms need.
 
+pub mod actions;
 pub mod cli;
 pub mod image;
 #[allow(dead_code, reason = "not every option is used by a test at all times")]
