@@ -134,3 +134,14 @@ async fn a_service_that_refuses_is_told_of_once_without_its_secrets() {
     assert_eq!(cache.finish(BUDGET).await.unwrap()[0].missing, 1);
     assert!(writer.warnings()[0].contains("done without"), "{:?}", writer.warnings());
 }
+
+#[tokio::test]
+async fn a_second_machine_builds_from_what_the_first_has_left() {
+    let service = Service::start().await;
+    let url = service.url();
+    let building = tokio::task::spawn_blocking(move || {
+        two_machines("type=gha", &[("ACTIONS_RESULTS_URL", &url), ("ACTIONS_RUNTIME_TOKEN", TOKEN)]);
+    });
+    building.await.unwrap();
+    assert!(service.keys().iter().any(|key| key.starts_with("imgbuild-1-entry-imgbuild-")));
+}
