@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use super::{CacheError, Entry, Place, Result, TrustedKey, directory::Directory, document, registry::Repo};
+use super::{
+    CacheError, Entry, Place, Result, TrustedKey, actions::Actions, bucket::Objects, directory::Directory,
+    document, registry::Repo,
+};
 use crate::{
     oci::{Descriptor, Digest, Repository},
-    registry::Client,
+    registry::{Client, Patience},
     store::Store,
 };
 
@@ -17,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 pub(super) enum Backend {
     Registry(Box<Repo>),
     Directory(Directory),
+    Bucket(Box<Objects>),
+    Actions(Box<Actions>),
 }
 
 /// What a cache has under a key.
@@ -45,6 +50,8 @@ impl Backend {
                 Self::Registry(Box::new(Repo::new(registry, repository.clone(), prefix.clone())))
             }
             Place::Directory { path } => Self::Directory(Directory::new(path.clone())),
+            Place::Actions(service) => Self::Actions(Box::new(Actions::new(service.clone(), registry))),
+            Place::Bucket(bucket) => Self::Bucket(Box::new(Objects::new((**bucket).clone(), registry))),
         }
     }
 
@@ -78,6 +85,8 @@ impl Backend {
         match self {
             Self::Registry(repo) => repo.get(key).await,
             Self::Directory(directory) => directory.get(key).await,
+            Self::Bucket(objects) => objects.get(key).await,
+            Self::Actions(service) => service.get(key).await,
         }
     }
 
@@ -85,6 +94,8 @@ impl Backend {
         match self {
             Self::Registry(repo) => repo.has_blob(blob).await,
             Self::Directory(directory) => directory.has_blob(blob).await,
+            Self::Bucket(objects) => objects.has_blob(blob).await,
+            Self::Actions(service) => service.has_blob(blob).await,
         }
     }
 
@@ -93,6 +104,8 @@ impl Backend {
         match self {
             Self::Registry(repo) => repo.fetch(blob, store).await,
             Self::Directory(directory) => directory.fetch(blob, store).await,
+            Self::Bucket(objects) => objects.fetch(blob, store).await,
+            Self::Actions(service) => service.fetch(blob, store).await,
         }
     }
 
@@ -101,6 +114,8 @@ impl Backend {
         match self {
             Self::Registry(repo) => repo.put(new, store).await,
             Self::Directory(directory) => directory.put(new, store).await,
+            Self::Bucket(objects) => objects.put(new, store).await,
+            Self::Actions(service) => service.put(new, store).await,
         }
     }
 
@@ -108,8 +123,18 @@ impl Backend {
     pub(super) fn registry(&self) -> Option<&str> {
         match self {
             Self::Registry(repo) => Some(repo.host()),
-            Self::Directory(_) => None,
+            Self::Directory(_) | Self::Bucket(_) | Self::Actions(_) => None,
         }
+    }
+}
+
+/// The patience for questions: a build waits for the answers, and can do without.
+pub(super) fn little(patience: Patience) -> Patience {
+    Patience {
+        attempts: patience.attempts.min(3),
+        budget: patience.budget.min(Duration::from_secs(5)),
+        idle: patience.idle.min(Duration::from_secs(15)),
+        ..patience
     }
 }
 

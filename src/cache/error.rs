@@ -29,6 +29,16 @@ pub enum CacheError {
         /// Why it failed.
         source: io::Error,
     },
+    /// A bucket, or a service that is no registry, failed.
+    #[error("failed to {action}: {problem}")]
+    Remote {
+        /// What was tried, on what.
+        action: String,
+        /// Why it failed.
+        problem: String,
+        /// What kind of failure it is.
+        kind: Kind,
+    },
     /// An entry is not to be believed.
     #[error("the entry {key} is not used: {problem}")]
     Damaged {
@@ -95,6 +105,7 @@ impl Explain for CacheError {
             Self::Registry(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Io { source, .. } => Kind::of_io(source),
+            Self::Remote { kind, .. } => *kind,
             Self::Damaged { .. } => Kind::Build,
             Self::Absent { .. } => Kind::NotFound,
             Self::Late { .. } | Self::Unfinished { .. } => Kind::Network,
@@ -118,7 +129,7 @@ impl Explain for CacheError {
                  gives the public one"
                     .into(),
             ],
-            Self::Io { .. } | Self::Absent { .. } | Self::Late { .. } | Self::Worker { .. } => Vec::new(),
+            Self::Remote { .. } | Self::Io { .. } | Self::Absent { .. } | Self::Late { .. } | Self::Worker { .. } => Vec::new(),
         }
     }
 }

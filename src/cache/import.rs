@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CacheError, Found, Place, Result, TrustedKey, backend::Backend};
 use crate::{
-    event::Sink,
+    event::{Outcome, Sink, Task},
     oci::{Descriptor, Digest},
     store::Store,
 };
@@ -52,7 +52,17 @@ impl Importer {
     }
 
     pub(super) async fn fetch(&self, blob: &Descriptor, store: &Store) -> Result<()> {
-        self.backend.fetch(blob, store).await
+        // Registries tell of it themselves, and a directory is at hand.
+        let told = matches!(self.place, Place::Bucket(_) | Place::Actions(_)) && !store.has_blob(blob);
+        let task = told.then(|| {
+            let task = Task::Fetch { from: self.place.to_string(), digest: Some(blob.digest) };
+            self.sink.start(task, Some(blob.size))
+        });
+        self.backend.fetch(blob, store).await?;
+        if let Some(task) = task {
+            task.finish(Outcome::Done, Some((blob.digest, blob.size)));
+        }
+        Ok(())
     }
 
     pub(super) fn place(&self) -> &Place {

@@ -12,6 +12,8 @@
 //! | `place` | where a cache is, as the user says it |
 //! | `backend` | what can be done with any cache |
 //! | `registry`, `directory` | a repository of a registry; a directory |
+//! | `bucket`, `actions` | a bucket of S3; the cache service of GitHub Actions |
+//! | `receive` | blobs from the network into the store |
 //! | `import`, `export` | asking several caches; sending entries beside a build |
 //! | `shared` | [`Cache`]: all caches of a build, for the solver |
 //!
@@ -22,7 +24,9 @@
 //!
 //! This room does not know what steps are, how keys are made, nor when an entry is worth keeping.
 
+mod actions;
 mod backend;
+mod bucket;
 mod directory;
 mod document;
 mod entry;
@@ -30,6 +34,7 @@ mod error;
 mod export;
 mod import;
 mod place;
+mod receive;
 mod registry;
 mod shared;
 mod signature;
@@ -37,7 +42,7 @@ mod signature;
 pub use entry::{Entry, Found, Tar};
 pub use error::CacheError;
 pub use export::{Exported, Part};
-pub use place::{Mode, Place, Target};
+pub use place::{Bucket, Mode, Place, Service, Target};
 pub use shared::{Cache, CacheOptions};
 pub use signature::{SigningKey, TrustedKey};
 

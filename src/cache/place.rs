@@ -1,8 +1,10 @@
 //! Where a cache is, as the user says it.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use crate::oci::Repository;
+use url::Url;
+
+use crate::{oci::Repository, registry::Secret};
 
 /// Where a cache is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,63 @@ pub enum Place {
         /// The directory, absolute.
         path: PathBuf,
     },
+    /// A bucket of S3: `PREFIX/entries/<hex>.json` and `PREFIX/blobs/sha256/<hex>`.
+    Bucket(Box<Bucket>),
+    /// The cache service of GitHub Actions.
+    Actions(Service),
+}
+
+/// The cache service of GitHub Actions, version 2, as a job reaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its URL, with a slash at the end.
+    pub url: Url,
+    /// The job's token.
+    pub token: Secret,
+    /// Part of the keys of entries: builds with different scopes do not find each other's.
+    pub scope: String,
+}
+
+impl Service {
+    /// The scope where the user gives none.
+    pub const SCOPE: &str = "imgbuild";
+
+    /// The longest scope: a key has 512 characters at the most, and it needs half of them.
+    pub const LONGEST_SCOPE: usize = 256;
+}
+
+/// A bucket of S3, or of what speaks its protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// The region, which signatures name even where there is but one.
+    pub region: String,
+    /// What names of objects start with, without slashes at its ends; may be empty.
+    pub prefix: String,
+    /// The service's URL; `None`: AWS's for the region.
+    pub endpoint: Option<Url>,
+    /// Whether the bucket's name goes into the path of URLs, and not in front of the host's.
+    pub path_style: bool,
+    /// The values of those of [`Self::CREDENTIALS`] that are set. With none, AWS is asked which role this machine has.
+    pub credentials: BTreeMap<&'static str, Secret>,
+}
+
+impl Bucket {
+    /// The environment variables that say who we are, as in AWS's SDKs (their reference guide, "Settings reference"):
+    /// keys, a role by a token of OpenID, or a container's role.
+    pub const CREDENTIALS: [&str; 10] = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    ];
 }
 
 /// A cache that is written.
@@ -54,7 +113,7 @@ impl Place {
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry { repository, .. } => Some(repository),
-            Self::Directory { .. } => None,
+            Self::Directory { .. } | Self::Bucket(_) | Self::Actions(_) => None,
         }
     }
 }
@@ -64,6 +123,11 @@ impl fmt::Display for Place {
         match self {
             Self::Registry { repository, prefix } => write!(f, "{}:{prefix}-…", repository.familiar()),
             Self::Directory { path } => write!(f, "{}", path.display()),
+            Self::Actions(service) => write!(f, "GitHub Actions, {}", service.scope),
+            Self::Bucket(bucket) => {
+                let slash = if bucket.prefix.is_empty() { "" } else { "/" };
+                write!(f, "s3://{}{slash}{}", bucket.name, bucket.prefix)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     CacheError, Result,
-    backend::{Kept, New, name_of},
+    backend::{Kept, New, little, name_of},
     document,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     event::Sink,
     layer::Layer,
     oci::{Descriptor, Digest, Manifest, Repository, RootFs, canonical, media_type},
-    registry::{Blob, Client, Patience, RegistryError},
+    registry::{Blob, Client, RegistryError},
     store::{Store, StoreError},
 };
 
@@ -48,17 +48,11 @@ pub(super) struct Repo {
 impl Repo {
     pub(super) fn new(client: &Client, repository: Repository, prefix: String) -> Self {
         let patience = client.patience();
-        let little = Patience {
-            attempts: patience.attempts.min(3),
-            budget: patience.budget.min(std::time::Duration::from_secs(5)),
-            idle: patience.idle.min(std::time::Duration::from_secs(15)),
-            ..patience
-        };
         Self {
             repository,
             prefix,
             client: client.clone(),
-            asking: client.with(Sink::silent(), little),
+            asking: client.with(Sink::silent(), little(patience)),
             quiet: client.with(Sink::silent(), patience),
         }
     }

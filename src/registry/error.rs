@@ -337,7 +337,7 @@ fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// An error with all its causes, in one line. Query strings, which may hold signatures, are left out.
-pub(super) fn transport_words(error: reqwest::Error) -> String {
+pub(crate) fn transport_words(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(&error);

@@ -15,7 +15,7 @@ use super::Patience;
 
 /// Whether a status says that the same request may succeed later. 499 is nginx's word for a client that went away, 522
 /// Cloudflare's for an origin that did not answer.
-pub(super) fn may_pass(status: StatusCode) -> bool {
+pub(crate) fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
 }
 
@@ -25,7 +25,7 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
 pub(super) const REFUSALS: u32 = 4;
 
 /// What `Retry-After` asks for: seconds, or an HTTP date (RFC 9110 §10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
@@ -36,19 +36,19 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 
 /// The waits between the attempts of one request.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     patience: Patience,
     failures: u32,
     waited: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(crate) fn new(patience: Patience) -> Self {
         Self { patience, failures: 0, waited: Duration::ZERO }
     }
 
     /// How long to wait after one more failure; `None`: it is enough.
-    pub(super) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.failures += 1;
         if self.failures >= self.patience.attempts {
             return None;

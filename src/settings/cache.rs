@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{Environment, SettingsError, pairs::split_csv};
+use url::Url;
+
 use crate::{
-    cache::{Mode, Place, Target},
+    cache::{Bucket, Mode, Place, Service, Target},
     oci::{Reference, Repository},
+    registry::Secret,
 };
 
-const TYPES: [&str; 2] = ["registry", "local"];
+const TYPES: [&str; 4] = ["registry", "local", "s3", "gha"];
 
 /// A flag's value, taken apart: what was understood is taken out.
 struct Fields<'a> {
@@ -115,6 +118,8 @@ impl<'a> Fields<'a> {
                 let path = PathBuf::from(self.needed(directory)?);
                 Ok(Place::Directory { path: environment.current_dir().join(path) })
             }
+            "s3" => Ok(Place::Bucket(Box::new(self.bucket(environment)?))),
+            "gha" => Ok(Place::Actions(self.service(environment)?)),
             "inline" => Err(self
                 .wrong("type \"inline\" is not known: images are not mixed with what a cache remembers")
                 .hint("type=registry,ref=… with the image's own repository sends no layer twice")),
@@ -123,6 +128,98 @@ impl<'a> Fields<'a> {
                 .did_you_mean(other, TYPES)
                 .hint(format!("types are {}", TYPES.join(", ")))),
         }
+    }
+
+    /// The cache service of GitHub Actions, with the environment's word where the flag has none.
+    fn service(&mut self, environment: &Environment) -> Result<Service, SettingsError> {
+        if let Some(version) = self.take("version").filter(|version| version != "2") {
+            return Err(self.wrong(&format!("version is {version:?}, and GitHub's service knows but 2")));
+        }
+        // The URL of version 1, which some pass along.
+        self.take("url");
+        let given = |error: SettingsError| {
+            error.hint(
+                "GitHub Actions gives it to actions and not to scripts: the action \
+                 crazy-max/ghaction-github-runtime passes it on",
+            )
+        };
+        let url = self.taken_or(environment, "url_v2", &["ACTIONS_RESULTS_URL"]).map_err(given)?;
+        let token = self.taken_or(environment, "token", &["ACTIONS_RUNTIME_TOKEN"]).map_err(given)?;
+        let mut url = self.url("url_v2", &url)?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let scope = self.take("scope").unwrap_or_else(|| Service::SCOPE.to_owned());
+        if scope.contains(',') || scope.len() > Service::LONGEST_SCOPE {
+            return Err(self.wrong("scope is too long, or has a comma"));
+        }
+        Ok(Service { url, token: Secret::new(token), scope })
+    }
+
+    /// A bucket of S3, with the environment's word where the flag has none.
+    fn bucket(&mut self, environment: &Environment) -> Result<Bucket, SettingsError> {
+        let name = self.taken_or(environment, "bucket", &["AWS_BUCKET"])?;
+        let region = self.taken_or(environment, "region", &["AWS_REGION", "AWS_DEFAULT_REGION"])?;
+        let name_fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        if !name.chars().all(name_fits) || !region.chars().all(name_fits) {
+            return Err(self.wrong("bucket or region is no name"));
+        }
+        let endpoint = self.take("endpoint_url").or_else(|| {
+            let variables = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+            variables.iter().find_map(|name| environment.text(name)).map(str::to_owned)
+        });
+        let endpoint = endpoint.map(|text| self.url("endpoint_url", &text)).transpose()?;
+        let path_style = self.boolean("use_path_style")?.unwrap_or(false);
+        let prefix = self.take("prefix").unwrap_or_default().trim_matches('/').to_owned();
+        let credentials = self.credentials(environment)?;
+        Ok(Bucket { name, region, prefix, endpoint, path_style, credentials })
+    }
+
+    fn credentials(
+        &mut self,
+        environment: &Environment,
+    ) -> Result<BTreeMap<&'static str, Secret>, SettingsError> {
+        let [id, key, token] =
+            ["access_key_id", "secret_access_key", "session_token"].map(|name| self.take(name));
+        let named = |(name, value): (&'static str, Option<String>)| Some((name, Secret::new(value?)));
+        match (&id, &key) {
+            (Some(_), Some(_)) => {
+                let [id_name, key_name, token_name, ..] = Bucket::CREDENTIALS;
+                Ok([(id_name, id), (key_name, key), (token_name, token)]
+                    .into_iter()
+                    .filter_map(named)
+                    .collect())
+            }
+            (None, None) if token.is_none() => {
+                let variable = |name| named((name, environment.text(name).map(str::to_owned)));
+                Ok(Bucket::CREDENTIALS.into_iter().filter_map(variable).collect())
+            }
+            _ => Err(self.wrong("access_key_id and secret_access_key go together")),
+        }
+    }
+
+    fn taken_or(
+        &mut self,
+        environment: &Environment,
+        key: &str,
+        variables: &[&str],
+    ) -> Result<String, SettingsError> {
+        let set = || variables.iter().find_map(|name| environment.text(name)).map(str::to_owned);
+        let missing = |this: &Self| {
+            let error = this.wrong(&format!("type={} needs {key}=…", this.kind));
+            error.hint(format!("the variable {} says it as well", variables[0]))
+        };
+        self.take(key).or_else(set).ok_or_else(|| missing(self))
+    }
+
+    fn url(&self, key: &str, text: &str) -> Result<Url, SettingsError> {
+        let url =
+            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url = url.ok_or_else(|| self.wrong(&format!("{key} is no http:// or https:// URL")))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(self.wrong(&format!("{key} must not hold a user or a password")));
+        }
+        Ok(url)
     }
 
     /// `HOST/REPO[:PREFIX]`.
@@ -146,6 +243,17 @@ impl<'a> Fields<'a> {
         let Some(key) = self.rest.keys().next() else { return Ok(()) };
         let own: &[&str] = match (self.kind.as_str(), self.flag) {
             ("registry", _) => &["ref"],
+            ("gha", _) => &["url", "url_v2", "token", "scope", "version"],
+            ("s3", _) => &[
+                "bucket",
+                "region",
+                "prefix",
+                "endpoint_url",
+                "use_path_style",
+                "access_key_id",
+                "secret_access_key",
+                "session_token",
+            ],
             (_, "--cache-from") => &["src"],
             _ => &["dest"],
         };
@@ -156,15 +264,20 @@ impl<'a> Fields<'a> {
             "compression" | "compression-level" | "force-compression" => {
                 error.hint("caches keep the image's own layers: --compression decides for both")
             }
-            "tag" | "digest" => error.hint("entries are found by their keys: nothing has to be chosen"),
+            "manifests_prefix" | "blobs_prefix" => error.hint("prefix=… is in front of everything"),
+            "tag" | "digest" | "name" => {
+                error.hint("entries are found by their keys: nothing has to be chosen")
+            }
             _ => error.hint(format!("type={} has {}", self.kind, known.join(", "))),
         })
     }
 }
 
 fn is_secret(part: &str) -> bool {
-    part.split_once('=')
-        .is_some_and(|(key, _)| ["token", "secret", "password"].iter().any(|word| key.contains(word)))
+    part.split_once('=').is_some_and(|(key, value)| {
+        let words = ["token", "secret", "password", "access_key"];
+        words.iter().any(|word| key.contains(word)) || value.contains('@') && value.contains("://")
+    })
 }
 
 #[cfg(test)]
@@ -214,13 +327,66 @@ mod tests {
     }
 
     #[test]
+    fn buckets_are_read() {
+        let text = "type=s3,bucket=b,region=r,prefix=/a/b/,endpoint_url=http://minio:9000,use_path_style=true,\
+                    access_key_id=AKIA,secret_access_key=hunter2,session_token=hunter3";
+        let environment = Environment::of("/", [("AWS_SESSION_TOKEN", "other"), ("AWS_REGION", "other")]);
+        let Place::Bucket(bucket) = parse_cache_from(text, &environment).unwrap() else { panic!() };
+        assert_eq!((bucket.name.as_str(), bucket.region.as_str(), bucket.prefix.as_str()), ("b", "r", "a/b"));
+        assert_eq!(bucket.endpoint.as_ref().unwrap().as_str(), "http://minio:9000/");
+        assert!(bucket.path_style);
+        assert_eq!(bucket.credentials["AWS_SESSION_TOKEN"].expose(), "hunter3");
+        let place = Place::Bucket(bucket);
+        assert!(!format!("{place:?} {place}").contains("hunter"), "{place:?}");
+        assert_eq!(place.to_string(), "s3://b/a/b");
+    }
+
+    #[test]
+    fn the_environment_stands_in_for_what_is_not_said_of_a_bucket() {
+        let variables = [
+            ("AWS_BUCKET", "b"),
+            ("AWS_DEFAULT_REGION", "r"),
+            ("AWS_ENDPOINT_URL", "https://s3.example"),
+            ("AWS_ACCESS_KEY_ID", "AKIA"),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+            ("AWS_SESSION_TOKEN", "hunter3"),
+        ];
+        let environment = Environment::of("/", variables);
+        let Place::Bucket(bucket) = parse_cache_from("type=s3", &environment).unwrap() else { panic!() };
+        assert_eq!((bucket.name.as_str(), bucket.region.as_str(), bucket.prefix.as_str()), ("b", "r", ""));
+        assert_eq!(bucket.endpoint.unwrap().as_str(), "https://s3.example/");
+        assert_eq!(bucket.credentials.len(), 3);
+        // Keys of the flag do not go with a session of the environment.
+        let text = "type=s3,access_key_id=A,secret_access_key=B";
+        let Place::Bucket(bucket) = parse_cache_from(text, &environment).unwrap() else { panic!() };
+        assert_eq!(bucket.credentials.len(), 2);
+    }
+
+    #[test]
+    fn the_service_of_github_is_read() {
+        let variables =
+            [("ACTIONS_RESULTS_URL", "https://results.example/x"), ("ACTIONS_RUNTIME_TOKEN", "hunter2")];
+        for (text, url, token, scope) in [
+            ("type=gha", "https://results.example/x/", "hunter2", "imgbuild"),
+            ("type=gha,scope=app,version=2,url=https://v1/", "https://results.example/x/", "hunter2", "app"),
+            ("type=gha,url_v2=https://other/,token=hunter3", "https://other/", "hunter3", "imgbuild"),
+        ] {
+            let place = parse_cache_from(text, &Environment::of("/", variables)).unwrap();
+            assert!(!format!("{place} {place:?}").contains("hunter"), "{place:?}");
+            let Place::Actions(service) = place else { panic!() };
+            assert_eq!((service.url.as_str(), service.token.expose()), (url, token), "{text}");
+            assert_eq!(service.scope, scope);
+        }
+    }
+
+    #[test]
     fn mistakes_are_told() {
         let long = format!("type=registry,ref=a.b/c:{}", "x".repeat(64));
         for (text, words, hint) in [
             ("", "is empty", ""),
             ("\"a", "quote", ""),
             ("type=registry", "needs ref", ""),
-            ("ref=a.b/c", "type is missing", "registry, local"),
+            ("ref=a.b/c", "type is missing", "registry, local, s3, gha"),
             ("type=local,src=a", "needs dest", ""),
             ("type=locale,dest=a", "\"locale\" is not known", "did you mean `local`?"),
             ("type=inline", "not known", "the image's own repository"),
@@ -234,12 +400,31 @@ mod tests {
             ("type=registry,ref=a,ignore-error=maybe", "neither true nor false", ""),
             ("type=registry,ref=a,ref=b", "given twice", ""),
             ("type=registry,ref=a,b", "key=value", "quotes"),
+            ("type=gha", "needs url_v2", "ghaction-github-runtime"),
+            ("type=gha,url_v2=https://x", "needs token", "ACTIONS_RUNTIME_TOKEN"),
+            ("type=gha,url_v2=https://x,token=t,version=1", "but 2", ""),
+            ("type=gha,url_v2=https://x,token=t,scop=x", "has no \"scop\"", "`scope`"),
+            ("type=s3,region=r", "needs bucket", "AWS_BUCKET"),
+            ("type=s3,bucket=b", "needs region", "AWS_REGION"),
+            ("type=s3,bucket=a/b,region=r", "no name", ""),
+            ("type=s3,bucket=b,region=r,name=x", "has no \"name\"", "found by their keys"),
+            ("type=s3,bucket=b,region=r,blobs_prefix=x", "has no", "prefix"),
+            ("type=s3,bucket=b,region=r,endpoint_url=minio:9000", "no http", ""),
+            ("type=s3,bucket=b,region=r,endpoint_url=https://u:p@h", "must not hold", ""),
+            ("type=s3,bucket=b,region=r,access_key_id=x", "go together", ""),
         ] {
             let error = parse_cache_to(text, &here()).expect_err(text);
             assert!(error.to_string().contains(words), "{text}: {error}");
             assert!(error.hints().concat().contains(hint), "{text}: {:?}", error.hints());
         }
-        let error = parse_cache_to("type=gcs,token=hunter2,x=1", &here()).unwrap_err();
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+        for text in [
+            "type=gcs,token=hunter2,x=1",
+            "type=s3,secret_access_key=hunter2",
+            "type=s3,bucket=b,region=r,access_key_id=hunter2",
+            "type=s3,bucket=b,region=r,endpoint_url=https://u:hunter2@h",
+        ] {
+            let error = parse_cache_to(text, &here()).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 }

@@ -148,10 +148,12 @@ pub struct WorkFlags {
     /// anyway
     #[arg(long)]
     pub pull: bool,
-    /// Look up steps in a cache that machines share: REF, type=registry,ref=REF or type=local,src=DIR
+    /// Look up steps in a cache that machines share: REF, type=registry,ref=REF, type=local,src=DIR,
+    /// type=s3,bucket=NAME,region=REGION or type=gha
     #[arg(long, value_name = "CACHE")]
     pub cache_from: Vec<String>,
-    /// Keep what steps give in such a cache: REF, type=registry,ref=REF[,mode=min] or type=local,dest=DIR
+    /// Keep what steps give in such a cache: REF, type=registry,ref=REF[,mode=min], type=local,dest=DIR,
+    /// type=s3,bucket=NAME,region=REGION or type=gha
     #[arg(long, value_name = "CACHE")]
     pub cache_to: Vec<String>,
 }

@@ -1,5 +1,7 @@
 //! Shared caches: what one machine writes and another finds.
 
+mod actions;
+mod bucket;
 mod directory;
 mod export;
 mod program;
@@ -21,6 +23,8 @@ use imgbuild::{
     store::Store,
 };
 use tempfile::TempDir;
+
+use crate::support::cli::TestContext;
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -174,6 +178,31 @@ async fn round_trip(place: &Place) {
     writer.put(bare.clone(), Part::Between);
     assert_eq!(writer.finish(BUDGET).await.unwrap()[0].written, 1);
     assert_eq!(cache.get(&bare.key).await.unwrap().entry, bare);
+}
+
+const DOCKERFILE: &str = "FROM bb
+COPY words /app/words
+RUN cat /app/words > /counted && echo done >> /counted
+FROM bb
+COPY --from=0 /counted /counted
+RUN cat /counted > /copy
+";
+
+/// Builds on one machine with `--cache-to`, and on another with `--cache-from`, where every step is then cached.
+fn two_machines(flag: &str, variables: &[(&str, &str)]) {
+    let build = |ctx: &TestContext, direction: &str| {
+        ctx.with_busybox().write("words", "one two").write("Dockerfile", DOCKERFILE);
+        let mut command = ctx.command(&["build", "--progress", "plain", "-t", "app", direction, flag, "."]);
+        let done = command.envs(variables.iter().copied()).output().unwrap();
+        assert!(done.status.success(), "{}", ctx.describe(&done));
+        [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let [image, told] = build(&TestContext::new(), "--cache-to");
+    assert!(!told.contains(" CACHED") && !told.contains("hunter2"), "{told}");
+    let [again, told] = build(&TestContext::new(), "--cache-from");
+    assert_eq!(told.matches(" CACHED").count(), 4, "{told}");
+    assert!(!told.contains(" MISS ") && !told.contains("hunter2"), "{told}");
+    assert_eq!(image, again, "the same image");
 }
 
 /// Callers spawn what the caches do.
