@@ -19,13 +19,13 @@ const EXAMPLES: &str = "\
 Compares the last build with the one before it of the same file, target and context.
 
 Examples:
-  imgbuild why                   each step: a hit, or the first thing that differed
+  imgbuild why                   of each step: a hit, or what differed first
   imgbuild why 3                 all that differed for step 3 of the last stage
   imgbuild why deps:2            the same for step 2 of the stage `deps`
   imgbuild why 'pip install'     the same for the steps with this text
   imgbuild why --list            the builds that can be compared, and their ids
   imgbuild why --export 3f2a91c0 > ci.json
-  imgbuild why --from ci.json    the last build here against one on another machine";
+  imgbuild why --from ci.json    the last build here against another machine's";
 
 /// Explain why steps were not in the cache
 #[derive(Debug, Args)]

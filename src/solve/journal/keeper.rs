@@ -168,9 +168,6 @@ impl Journal {
         sink: &Sink,
     ) {
         let mut record = lock(&self.record);
-        if record.steps.is_empty() {
-            return;
-        }
         let ended = now();
         (record.well, record.ended) = (well, ended.as_millis() as u64);
         for (at, step) in record.steps.iter_mut().enumerate() {

@@ -7,7 +7,7 @@ use super::TestContext;
 const TEXT: &str = "FROM bb
 ARG VERSION=1
 COPY requirements.txt /app/
-RUN cat /app/requirements.txt > /installed
+RUN cat /app/requirements.txt > /installed && touch -t 202001010000 /installed
 COPY src /app/src
 RUN --mount=type=secret,id=token cat /app/src/* > /built && echo $VERSION >> /built
 ";
