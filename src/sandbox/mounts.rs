@@ -30,11 +30,21 @@ pub(super) struct Detached(OwnedFd);
 impl Detached {
     /// A second view of a file or directory, with all that is mounted in it.
     pub(super) fn view(path: &Path, attributes: MountAttrFlags) -> io::Result<Self> {
+        Self::changed_view(path, attributes, MountAttrFlags::empty())
+    }
+
+    /// A view of a device that opens, also where those around it do not.
+    pub(super) fn device(path: &Path) -> io::Result<Self> {
+        let set = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        Self::changed_view(path, set, MountAttrFlags::MOUNT_ATTR_NODEV)
+    }
+
+    fn changed_view(path: &Path, set: MountAttrFlags, clear: MountAttrFlags) -> io::Result<Self> {
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         let tree = open_tree(CWD, path, flags)?;
-        if !attributes.is_empty() {
-            sys::set_mount_attributes(tree.as_fd(), u64::from(attributes.bits()))?;
+        if !set.is_empty() || !clear.is_empty() {
+            sys::set_mount_attributes(tree.as_fd(), u64::from(set.bits()), u64::from(clear.bits()))?;
         }
         Ok(Self(tree))
     }

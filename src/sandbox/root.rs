@@ -106,7 +106,7 @@ pub(super) fn enter(
     }
     let proc = proc(ground)?;
     let sys = sys(ground);
-    let devices = devices(ground, &stage)?;
+    let devices = devices(ground)?;
 
     let root = root(ground, execution, places, &mut stage, &waiting)?;
     chdir(&root).and_then(|()| pivot_root(".", ".")).map_err(Fault::of("change the root"))?;
@@ -121,7 +121,7 @@ pub(super) fn enter(
             mount.attach(place).map_err(Fault::of(format!("mount {target}")))?;
         }
     }
-    dev(ground, execution, &devices, points.make(Path::new("/dev"), true)?)?;
+    dev(ground, execution, devices, points.make(Path::new("/dev"), true)?)?;
     limit_processes(ground);
     protect(ground)?;
     let mut waiting = waiting.into_iter();
@@ -306,42 +306,26 @@ fn sys(ground: &Ground) -> Option<Detached> {
     }
 }
 
-/// The devices that every step has: nodes of its own, or views of the host's where none can be made.
-fn devices(ground: &Ground, stage: &Stage) -> Result<Vec<Detached>, Fault> {
-    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let from = if ground.flavour.marks == Marks::Trusted {
-        device_nodes(stage)?
-    } else {
+/// Views of the host's devices, where new ones cannot be made.
+fn devices(ground: &Ground) -> Result<Vec<Detached>, Fault> {
+    if ground.flavour.marks == Marks::Trusted {
+        return Ok(Vec::new());
+    }
+    let view = |(name, ..): (&str, u32, u32)| {
+        let path = Path::new("/dev").join(name);
         // Read-only concerns the node: where root is the host's root, its mode would be changed for the whole host.
         // What is written to the device goes there all the same.
-        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
-        PathBuf::from("/dev")
-    };
-    let view = |(name, ..): (&str, u32, u32)| {
-        let path = from.join(name);
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC
+            | MountAttrFlags::MOUNT_ATTR_RDONLY;
         Detached::view(&path, attributes).map_err(Fault::of(format!("use the device {}", path.display())))
     };
     DEVICES.into_iter().map(view).collect()
 }
 
-/// Nodes in a file system that commands do not see as a whole: they can make none in it.
-fn device_nodes(stage: &Stage) -> Result<PathBuf, Fault> {
-    let directory = stage.directory("devices")?;
-    tmpfs(&directory, MountFlags::NOSUID | MountFlags::NOEXEC, "mode=755,size=64k")
-        .map_err(Fault::of("mount a tmpfs"))?;
-    let umask = rustix::process::umask(FileMode::empty());
-    for (name, major, minor) in DEVICES {
-        let mode = FileMode::from_raw_mode(0o666);
-        mknodat(CWD, directory.join(name), FileType::CharacterDevice, mode, makedev(major, minor))
-            .map_err(Fault::of(format!("make /dev/{name}")))?;
-    }
-    rustix::process::umask(umask);
-    Ok(directory)
-}
-
 /// `/dev`. Commands may make device nodes, as they may in containers, and those of root on the host would lead to the
 /// host's devices: so none opens here but the views, unless the user trusts the command with everything.
-fn dev(ground: &Ground, execution: &Execution, views: &[Detached], place: OwnedFd) -> Result<(), Fault> {
+fn dev(ground: &Ground, execution: &Execution, views: Vec<Detached>, place: OwnedFd) -> Result<(), Fault> {
     let dev = Path::new("/dev");
     let action = |what: &str| Fault::of::<io::Error>(format!("make /dev{what}"));
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
@@ -352,11 +336,14 @@ fn dev(ground: &Ground, execution: &Execution, views: &[Detached], place: OwnedF
         .and_then(|mount| mount.attach(place))
         .map_err(action(""))?;
     let umask = rustix::process::umask(FileMode::empty());
-    for (view, (name, ..)) in views.iter().zip(DEVICES) {
+    let mut views = views.into_iter();
+    for (name, major, minor) in DEVICES {
         let path = dev.join(name);
-        fs::File::create(&path)
-            .and_then(|_| view.attach(inside::find(&path)?))
-            .map_err(action(&format!("/{name}")))?;
+        let view = match views.next() {
+            Some(view) => fs::File::create(&path).map(|_| view),
+            None => own_device(&path, makedev(major, minor)),
+        };
+        view.and_then(|view| view.attach(inside::find(&path)?)).map_err(action(&format!("/{name}")))?;
     }
     for (name, target) in DEVICE_LINKS {
         std::os::unix::fs::symlink(target, dev.join(name)).map_err(action(&format!("/{name}")))?;
@@ -378,6 +365,12 @@ fn dev(ground: &Ground, execution: &Execution, views: &[Detached], place: OwnedF
         let _ = mount("mqueue", "/dev/mqueue", "mqueue", flags | MountFlags::NODEV, None);
     }
     Ok(())
+}
+
+/// A device node of the step's own: its mode may be changed, and unlike others in the same file system it opens.
+fn own_device(path: &Path, device: u64) -> io::Result<Detached> {
+    mknodat(CWD, path, FileType::CharacterDevice, FileMode::from_raw_mode(0o666), device)?;
+    Detached::device(path)
 }
 
 /// The most processes and threads of a step: what the kernel once had for all. A fork bomb ends there.

@@ -121,9 +121,13 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Sets attributes (`MOUNT_ATTR_*`) of a mount and all that is mounted in it.
-pub(in crate::sandbox) fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
-    let attributes = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+/// Sets and clears attributes (`MOUNT_ATTR_*`) of a mount and all that is mounted in it.
+pub(in crate::sandbox) fn set_mount_attributes(
+    mount: BorrowedFd<'_>,
+    set: u64,
+    clear: u64,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
     // SAFETY: the path is zero-terminated, and the structure is valid for the size that is given.
     let done = unsafe {
         libc::syscall(

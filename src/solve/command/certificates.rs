@@ -4,10 +4,10 @@
 //! the file comes from a tree between those of the image and the step's own. So it can be replaced, as distributions'
 //! tools do it by renaming (which fails on a mount), and what replaces it is the step's own.
 
-use std::{io::Read, path::PathBuf, sync::Arc};
+use std::{cell::LazyCell, io::Read, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
+use memchr::memmem;
 
 use super::{
     super::{
@@ -142,8 +142,8 @@ fn directory(view: &View, path: &EntryPath) -> Result<Entry, StepError> {
 
 /// The first of these entries, which a command left, that has the host's certificates in it.
 pub(super) fn left_in<'a>(entries: &'a [Entry], bundle: &[u8]) -> Option<&'a EntryPath> {
-    let of_java = java::certificates(bundle).into_iter().next().unwrap_or_default();
-    let (of_system, of_java) = (Finder::new(bundle), Finder::new(&of_java));
+    // Few steps leave such a file: all certificates are decoded for those alone.
+    let of_java = LazyCell::new(|| java::certificates(bundle).into_iter().next().unwrap_or_default());
     let is_system = |entry: &Entry| SYSTEM.iter().any(|path| entry.path.as_bytes() == path.as_bytes());
     let is_java = |entry: &Entry| entry.path.name() == b"cacerts";
     entries.iter().find_map(|entry| {
@@ -153,13 +153,13 @@ pub(super) fn left_in<'a>(entries: &'a [Entry], bundle: &[u8]) -> Option<&'a Ent
             return None;
         }
         let part = match () {
-            () if is_system(entry) => &of_system,
-            () if is_java(entry) => &of_java,
+            () if is_system(entry) => bundle,
+            () if is_java(entry) => of_java.as_slice(),
             () => return None,
         };
         let mut bytes = Vec::new();
         content.open().ok()?.take(LARGEST).read_to_end(&mut bytes).ok()?;
-        (!part.needle().is_empty() && part.find(&bytes).is_some()).then_some(&entry.path)
+        (!part.is_empty() && memmem::find(&bytes, part).is_some()).then_some(&entry.path)
     })
 }
 
