@@ -141,7 +141,11 @@ fn a_changed_file_brings_what_its_step_needs() {
 #[test]
 fn jobs_that_end_at_once_add_and_take_nothing_away() {
     let scene = Scene::new();
-    let job = |name: &str| format!("FROM REGISTRY/bb\nRUN echo {name} > /{name} && cat /proc/sys/kernel/random/uuid >> /{name}\n");
+    let job = |name: &str| {
+        format!(
+            "FROM REGISTRY/bb\nRUN echo {name} > /{name} && cat /proc/sys/kernel/random/uuid >> /{name}\n"
+        )
+    };
     let file = |name: &str| format!("{name}.Dockerfile");
     let names = ["a", "b", "c"];
     for name in names {
