@@ -31,10 +31,7 @@ async fn the_service_takes_and_gives_entries() {
 async fn a_large_blob_goes_in_blocks() {
     let service = Service::start().await;
     let (place, machine) = (at(&service, "app", TOKEN), Machine::new());
-    let blob: Vec<u8> = (0..40u32 << 18).flat_map(|number| number.to_le_bytes()).collect();
-    let digest = machine.store.put_blob(&blob).unwrap();
-    let mut entry = machine.entry("large");
-    entry.layer.as_mut().unwrap().descriptor = Descriptor::new(GZIP, digest, blob.len() as u64);
+    let (entry, blob) = machine.large_entry();
     let cache = machine.to(&place);
     cache.put(entry.clone(), Part::Between);
     assert_eq!(cache.finish(BUDGET).await.unwrap()[0].written, 1, "{:?}", machine.warnings());
@@ -46,7 +43,7 @@ async fn a_large_blob_goes_in_blocks() {
     let cache = reader.from(&place);
     assert_eq!(cache.get(&entry.key).await.unwrap().entry, entry);
     cache.fetch(&blob_of(&entry)).await.unwrap();
-    assert!(reader.store.read_blob(&digest).unwrap().unwrap() == blob);
+    assert!(reader.store.read_blob(&Digest::of(&blob)).unwrap().unwrap() == blob);
 }
 
 #[tokio::test]

@@ -40,10 +40,7 @@ async fn a_large_blob_goes_in_parts() {
     let server = S3::start();
     let place = at(&server, "");
     let machine = Machine::new();
-    let blob: Vec<u8> = (0..40u32 << 18).flat_map(|number| number.to_le_bytes()).collect();
-    let digest = machine.store.put_blob(&blob).unwrap();
-    let mut entry = machine.entry("large");
-    entry.layer.as_mut().unwrap().descriptor = Descriptor::new(GZIP, digest, blob.len() as u64);
+    let (entry, blob) = machine.large_entry();
     let cache = machine.to(&place);
     cache.put(entry.clone(), Part::Between);
     assert_eq!(cache.finish(BUDGET).await.unwrap()[0].written, 1, "{:?}", machine.warnings());
@@ -52,7 +49,7 @@ async fn a_large_blob_goes_in_parts() {
     let cache = reader.from(&place);
     assert_eq!(cache.get(&entry.key).await.unwrap().entry, entry);
     cache.fetch(&entry.layer.unwrap().descriptor).await.unwrap();
-    assert!(reader.store.read_blob(&digest).unwrap().unwrap() == blob);
+    assert!(reader.store.read_blob(&Digest::of(&blob)).unwrap().unwrap() == blob);
 }
 
 #[tokio::test]

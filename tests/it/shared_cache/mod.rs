@@ -74,6 +74,15 @@ impl Machine {
         self.cache(CacheOptions { to: vec![target(place)], ..CacheOptions::default() })
     }
 
+    /// An entry whose layer is in the store, and too large to be sent at once; and its bytes.
+    fn large_entry(&self) -> (Entry, Vec<u8>) {
+        let blob: Vec<u8> = (0..40u32 << 18).flat_map(|number| number.to_le_bytes()).collect();
+        let digest = self.store.put_blob(&blob).unwrap();
+        let mut entry = self.entry("large");
+        entry.layer.as_mut().unwrap().descriptor = Descriptor::new(GZIP, digest, blob.len() as u64);
+        (entry, blob)
+    }
+
     /// An entry whose layer is in the store.
     fn entry(&self, name: &str) -> Entry {
         let blob = format!("the blob of {name}").repeat(1000);
