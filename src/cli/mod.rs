@@ -57,6 +57,7 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == sandbox::WORKER) {
         return sandbox::work();
     }
+    sandbox::keep_pages_small();
     let environment = Environment::of_process();
     let arguments = match with_command(std::env::args_os().collect(), &environment) {
         Ok(arguments) => arguments,

@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     Captured, Emulator, Execution, Exit, Fault, Mode, SandboxError, Stream,
     ground::Ground,
+    pages,
     probe::Examined,
     protocol::{self, Done, Hello, Job, Reply, Unpack, Welcome},
 };
@@ -279,7 +280,7 @@ async fn hello(settings: &Settings, examine: bool) -> Result<(Child, Socket, Wel
         None => PathBuf::from("/proc/self/exe"),
     };
     let scratch = std::path::absolute(&settings.scratch).map_err(SandboxError::Start)?;
-    let hello = Hello { mode: settings.mode, scratch, examine };
+    let hello = Hello { mode: settings.mode, scratch, examine, small_pages: pages::switched_off() };
     let started = tokio::task::spawn_blocking(move || {
         let (mut ours, theirs) = Socket::pair()?;
         // What the environment tells, credentials and secrets among it, is nothing that the processes of steps should

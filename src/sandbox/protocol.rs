@@ -28,6 +28,8 @@ pub(super) struct Hello {
     pub(super) scratch: PathBuf,
     /// Whether to try all rungs, tell, and end.
     pub(super) examine: bool,
+    /// Whether the program has switched huge pages off, for itself and so for the worker.
+    pub(super) small_pages: bool,
 }
 
 /// The worker's answer.

@@ -28,7 +28,7 @@ pub fn work() -> ExitCode {
 
 fn serve() -> io::Result<()> {
     sys::close_from(3);
-    pages::keep_small();
+    pages::keep_pages_small();
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin(), 3)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, FileMode::empty())?;
     dup2_stdin(null)?;
@@ -38,6 +38,7 @@ fn serve() -> io::Result<()> {
     rustix::process::umask(FileMode::from_raw_mode(0o022));
     let mut socket = UnixStream::from(socket);
     let Some(hello) = protocol::receive::<Hello>(&mut socket)? else { return Ok(()) };
+    pages::inherited(hello.small_pages);
     let mut welcome = probe::examine(&hello);
     if let (Some(ground), false) = (&welcome.ground, hello.examine)
         && let Err(fault) = userns::enter(&ground.map)
