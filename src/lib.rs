@@ -5,11 +5,11 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 6 | [`cli`], [`settings`] |
-//! | 5 | [`report`] |
+//! | 5 | [`report`], [`convert`], [`release`] |
 //! | 4 | [`spec`], [`dockerfile`] |
 //! | 3 | [`recipe`], [`graph`], [`solve`], [`image`], [`output`] |
 //! | 2 | [`rootfs`], [`remote`], [`sandbox`], [`cache`] |
-//! | 1 | [`context`], [`layer`], [`store`], [`registry`] |
+//! | 1 | [`context`], [`layer`], [`store`], [`registry`], [`tags`], [`lock`] |
 //! | 0 | [`oci`], [`event`], [`error`], [`source`] |
 //!
 //! `docs/architecture.md` is the longer map.
@@ -24,10 +24,12 @@ pub mod event;
 pub mod graph;
 pub mod image;
 pub mod layer;
+pub mod lock;
 pub mod oci;
 pub mod output;
 pub mod recipe;
 pub mod registry;
+pub mod release;
 pub mod remote;
 pub mod report;
 pub mod rootfs;
@@ -37,3 +39,4 @@ pub mod solve;
 pub mod source;
 pub mod spec;
 pub mod store;
+pub mod tags;

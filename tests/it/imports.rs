@@ -12,11 +12,11 @@ use std::{
 /// The floors, lowest first. `docs/architecture.md` says what lives in each room.
 const FLOORS: [&[&str]; 7] = [
     &["oci", "event", "error", "source"],
-    &["context", "layer", "store", "registry"],
+    &["context", "layer", "store", "registry", "tags", "lock"],
     &["rootfs", "remote", "sandbox", "cache"],
     &["recipe", "graph", "solve", "image", "output"],
     &["spec", "dockerfile"],
-    &["report", "convert"],
+    &["report", "convert", "release"],
     &["cli", "settings"],
 ];
 
