@@ -34,7 +34,6 @@ use crate::{
     oci::Digest,
     recipe::{ContextSource, StepKind},
     rootfs::{RootfsError, TarIndex},
-    sandbox,
     store::Bucket,
 };
 
@@ -328,9 +327,6 @@ fn needed(node: &Node) -> Vec<NodeId> {
     trees.chain([&node.below]).flat_map(|tree: &Tree| tree.nodes.iter().copied()).collect()
 }
 
-/// So many files of a context are worth huge pages: to look at them takes tens of megabytes, all at once.
-const MANY_FILES: usize = 10_000;
-
 /// The build contexts that the graph uses.
 fn open_contexts(
     engine: &Engine,
@@ -346,9 +342,6 @@ fn open_contexts(
         let beside = options.file.as_deref().filter(|_| name.is_empty());
         let ignore = Ignore::load(path, beside)?;
         let context = Context::open(path, ignore, &engine.store, &engine.sink)?;
-        if context.known_files() >= MANY_FILES {
-            sandbox::let_pages_be_huge();
-        }
         let home = engine.store.root().canonicalize().unwrap_or_else(|_| engine.store.root().to_owned());
         let inside = home.strip_prefix(context.root()).ok();
         if inside.is_some_and(|home| !context.ignore().matches(home.as_os_str().as_encoded_bytes())) {

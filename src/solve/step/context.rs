@@ -90,13 +90,7 @@ pub(super) fn file(run: &Run, name: &str, path: &str) -> Result<Content, StepErr
     let not_one = || StepError::NotOneFile { pattern: path.to_owned() };
     match &picked[..] {
         [Picked { directory: None, items, .. }] => match &items[..] {
-            [Item { entry: Entry { kind: Kind::File(content), .. }, digest: known, .. }] => {
-                let mut content = content.clone();
-                if let Content::File { digest, .. } = &mut content {
-                    *digest = *known;
-                }
-                Ok(content)
-            }
+            [Item { entry: Entry { kind: Kind::File(content), .. }, .. }] => Ok(content.clone()),
             _ => Err(not_one()),
         },
         _ => Err(not_one()),
@@ -117,12 +111,9 @@ fn source(picked: Picked, copy: &Copy) -> Source {
         (below, item)
     });
     let item = move |(below, item): (Option<EntryPath>, Item)| {
-        let Item { mut entry, mode, digest: known, mtime, identity } = item;
+        let Item { mut entry, mode, mtime, identity } = item;
         if rules == Rules::Docker {
             entry.mode = mode;
-        }
-        if let Kind::File(Content::File { digest, .. }) = &mut entry.kind {
-            *digest = known;
         }
         if timestamps == Timestamps::Preserve {
             entry.mtime = mtime;
