@@ -81,7 +81,7 @@ pub(super) async fn run(
 }
 
 /// How events are shown: bars on a terminal that can draw them, else lines.
-fn style(global: &GlobalSettings, environment: &Environment) -> Style {
+pub(super) fn style(global: &GlobalSettings, environment: &Environment) -> Style {
     let stderr = std::io::stderr();
     let terminal = stderr.is_terminal() && environment.text(env::TERM) != Some("dumb");
     let colors = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
@@ -257,7 +257,7 @@ async fn build_one(
     let pusher = settings
         .outputs
         .contains(&Output::Registry)
-        .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), engine.sink.clone(), &names));
+        .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), &names));
     let early = pusher.clone();
     let ready = Arc::new(move |layer: &Descriptor, origin: Option<&BlobOrigin>| {
         if let Some(pusher) = &early {

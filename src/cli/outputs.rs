@@ -10,7 +10,8 @@ use crate::{
     event::{Outcome, Task},
     image::{BlobOrigin, Built, BuiltImage, fetch, remember_origin},
     oci::{Descriptor, Digest, Platform, Reference},
-    output::{self, Loaded, Output, Pusher},
+    output::{self, Contents, Loaded, Output, Pusher},
+    release::{Goal, Published, Publisher},
     settings::BuildSettings,
     solve::Engine,
 };
@@ -76,8 +77,9 @@ pub(super) async fn deliver(
         );
     }
     if let Some(pusher) = pusher {
-        pusher.finish(&built).await?;
-        went.extend(names.iter().map(|name| format!("pushed to {}", name.familiar())));
+        let goals = Goal::of_names(&names);
+        let published = publisher(engine, settings).publish(&goals, &Contents::from(&built), pusher).await?;
+        went.extend(told(&published));
     }
     // A name that meant another image before should mean it still if anything above failed.
     name_image(engine, &built, &names)?;
@@ -88,6 +90,26 @@ pub(super) async fn deliver(
         output::write_file(path, &metadata(&built, &names)?)?;
     }
     Ok(Delivered { built, names, went })
+}
+
+/// Who moves the tags.
+fn publisher(engine: &Engine, settings: &BuildSettings) -> Publisher {
+    Publisher {
+        store: engine.store.clone(),
+        registry: engine.registry.clone(),
+        sink: engine.sink.clone(),
+        releases: settings.home.join("releases"),
+        terms: settings.terms.clone(),
+    }
+}
+
+/// What became of the tags, in words.
+pub(super) fn told(published: &Published) -> Vec<String> {
+    let there = published.moved.iter().chain(&published.exist);
+    let there = there.map(|name| format!("pushed to {}", name.familiar()));
+    let held = published.held_back.iter();
+    let held = held.map(|(name, by)| format!("left {} alone: {by} is higher", name.familiar()));
+    there.chain(held).collect()
 }
 
 /// Gives the image its names in the store.

@@ -27,6 +27,7 @@ use crate::{
     oci::{Platform, Reference},
     output::Output,
     recipe::{ContextSource, Defaults, ImageSource},
+    release::{Terms, rendezvous},
     remote::{Place, PlaceError},
     solve::CommandOptions,
 };
@@ -92,6 +93,10 @@ pub struct BuildSettings {
     pub image: ImageSettings,
     /// Where it goes besides the store.
     pub outputs: Vec<Output>,
+    /// How tags are moved.
+    pub terms: Terms,
+    /// The set that the build is a part of.
+    pub set: Option<rendezvous::Set>,
     /// Where digests and names are written as JSON.
     pub metadata_file: Option<PathBuf>,
     /// Where the digest is written.
@@ -222,6 +227,8 @@ impl BuildSettings {
             home: global.home.clone(),
             files,
             awaited,
+            terms: flags.tags.terms(),
+            set: flags.set.resolve(&request.platforms)?,
             request,
             image,
             outputs,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{ColorChoice, ForeignFlags, Progress, build::CompressionKind};
+use super::{ColorChoice, ForeignFlags, Progress, SetFlags, TagFlags, build::CompressionKind};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -50,6 +50,12 @@ pub struct BuildFlags {
     /// Where it goes.
     #[command(flatten, next_help_heading = "Where it goes")]
     pub output: OutputFlags,
+    /// How tags are moved.
+    #[command(flatten, next_help_heading = "Releases")]
+    pub tags: TagFlags,
+    /// Parts of an image.
+    #[command(flatten, next_help_heading = "Releases")]
+    pub set: SetFlags,
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,

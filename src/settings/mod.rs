@@ -23,6 +23,7 @@ mod limits;
 mod output_flag;
 mod pairs;
 mod registry;
+mod release;
 mod tags;
 mod target;
 
@@ -43,6 +44,7 @@ pub use foreign::{Call, ForeignFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
+pub use release::{SetFlags, TagFlags, releases};
 pub use tags::resolve_tags;
 pub use target::parse_target;
 
