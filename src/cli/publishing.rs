@@ -1,20 +1,21 @@
 //! What the commands that push and move tags have in common.
 
-use futures_util::future::BoxFuture;
+use std::path::PathBuf;
 
 use super::{
     ExitStatus,
     build::style,
     engine::{client, open_store},
-    open::{Opened, locate},
+    open::stored_root,
     outputs::told,
-    printer::{HostError, Printer},
+    printer::Printer,
 };
 use crate::{
     error::Failure,
-    image::BlobOrigin,
-    oci::{Reference, Repository},
+    image::{BlobOrigin, Layout},
+    oci::{Descriptor, Reference, Repository},
     output::{Contents, Pusher},
+    recipe::ImageSource,
     release::{Goal, Published, Publisher, ReleaseError, Terms, gather},
     report::Reporter,
     settings::{
@@ -25,9 +26,8 @@ use crate::{
 
 /// What a command works with.
 pub(super) struct Work {
-    pub(super) global: GlobalSettings,
-    pub(super) registry: RegistrySettings,
-    pub(super) environment: Environment,
+    global: GlobalSettings,
+    environment: Environment,
     pub(super) publisher: Publisher,
     reporter: Reporter,
 }
@@ -49,15 +49,11 @@ impl Work {
             releases: releases(&global),
             terms,
         };
-        Ok(Self { global, registry, environment, publisher, reporter })
+        Ok(Self { global, environment, publisher, reporter })
     }
 
-    /// Runs the command; its progress is shown until it ends, and what it says after that.
-    pub(super) async fn run(
-        self,
-        command: impl for<'a> FnOnce(&'a Self) -> BoxFuture<'a, Result<Said, Failure>>,
-    ) -> Result<ExitStatus, Failure> {
-        let ended = command(&self).await;
+    /// Ends the progress, and tells what the command has to say.
+    pub(super) fn end(self, ended: Result<Said, Failure>) -> Result<ExitStatus, Failure> {
         let Self { global, reporter, .. } = self;
         reporter.finish();
         let Said { digest, lines, failure } = ended?;
@@ -71,15 +67,44 @@ impl Work {
         failure.map_or(Ok(ExitStatus::Success), Err)
     }
 
-    /// The image that an argument names: its documents in the store, its blobs where they are.
-    pub(super) async fn source(&self, text: &str, anywhere: bool) -> Result<Source, Failure> {
-        let image = parse_target(text, &self.environment)?;
-        let (global, registry) = (self.global.clone(), self.registry.clone());
-        let found = tokio::task::spawn_blocking(move || locate(&image, &global, &registry, anywhere)).await;
-        let found = found.map_err(|error| HostError::new("look for the image", std::io::Error::other(error)))?;
-        let (Opened { name, root, .. }, origin) = found?;
+    /// An image of this machine: a layout's, or the store's.
+    pub(super) async fn local(&self, text: &str) -> Result<Source, Failure> {
+        let store = &self.publisher.store;
+        match parse_target(text, &self.environment)? {
+            ImageSource::Layout { path, name } => self.in_layout(path, name.as_deref()).await,
+            ImageSource::Reference(reference) => match stored_root(store, &reference)? {
+                Some(root) => self.gathered(reference.familiar(), BlobOrigin::Store, &root).await,
+                None => Err(SettingsError::not_found(format!("the local store has no image {text}"))
+                    .hint("`imgbuild images` lists what it has; for an OCI layout, write oci:DIR")
+                    .hint("`imgbuild promote` takes an image from a registry")
+                    .into()),
+            },
+        }
+    }
+
+    /// An image of a registry, whatever the store has of that name; or a layout's.
+    pub(super) async fn remote(&self, text: &str) -> Result<Source, Failure> {
+        match parse_target(text, &self.environment)? {
+            ImageSource::Layout { path, name } => self.in_layout(path, name.as_deref()).await,
+            ImageSource::Reference(reference) => {
+                let found = self.publisher.registry.manifest(&reference).await?;
+                self.publisher.store.put_blob(&found.bytes)?;
+                let origin = BlobOrigin::Registry(reference.repository.clone());
+                self.gathered(reference.familiar(), origin, &found.descriptor).await
+            }
+        }
+    }
+
+    async fn in_layout(&self, path: PathBuf, name: Option<&str>) -> Result<Source, Failure> {
+        let root = Layout::open(&path)?.find(name)?.clone();
+        self.gathered(path.display().to_string(), BlobOrigin::Layout(path), &root).await
+    }
+
+    async fn gathered(&self, name: String, origin: BlobOrigin, root: &Descriptor) -> Result<Source, Failure> {
         let Publisher { store, registry, .. } = &self.publisher;
-        let contents = gather(store, registry, &origin, &root).await?;
+        // What names it in a layout is no part of it.
+        let Descriptor { media_type, digest, size, .. } = root.clone();
+        let contents = gather(store, registry, &origin, &Descriptor::new(media_type, digest, size)).await?;
         Ok(Source { name, origin, contents })
     }
 

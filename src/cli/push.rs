@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::Failure,
+    oci::Reference,
     settings::{Environment, GlobalSettings, RegistryFlags, TagFlags},
 };
 
@@ -49,10 +50,12 @@ pub(super) async fn run(
     };
     let names = names(texts)?;
     let work = Work::begin(global, &args.registry, args.tags.terms(), environment)?;
-    let command = async |work: &Work| {
-        let source = work.source(&args.image, false).await?;
-        let (published, _) = work.publish(&source.contents, &names).await?;
-        Ok(Said::of(&source.contents, &published))
-    };
-    work.run(command).await
+    let ended = push(&work, &args.image, &names).await;
+    work.end(ended)
+}
+
+async fn push(work: &Work, image: &str, names: &[Reference]) -> Result<Said, Failure> {
+    let source = work.local(image).await?;
+    let (published, _) = work.publish(&source.contents, names).await?;
+    Ok(Said::of(&source.contents, &published))
 }

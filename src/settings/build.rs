@@ -17,7 +17,7 @@ use super::{
     output_flag::{OutputFlag, parse_output},
     pairs::Form,
     registry::RegistrySettings,
-    tags::{parse_tag, resolve_tags},
+    tags::{parse_name, resolve_tags},
     target::layout,
 };
 use crate::{
@@ -427,7 +427,7 @@ fn context_source(name: &str, text: &str, environment: &Environment) -> Result<C
 
 fn image(flags: &ImageFlags, outputs: &[OutputFlag]) -> Result<ImageSettings, SettingsError> {
     let names = flags.tag.iter().chain(outputs.iter().flat_map(|output| &output.names));
-    let tags = names.map(|text| parse_tag(text)).collect::<Result<_, _>>()?;
+    let tags = names.map(|text| parse_name(text)).collect::<Result<_, _>>()?;
     let mut annotations = Annotations::default();
     for text in &flags.annotation {
         let (key, value) = ANNOTATION.pair(text)?;

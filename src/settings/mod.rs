@@ -44,8 +44,8 @@ pub use foreign::{Call, ForeignFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
-pub use release::{SetFlags, TagFlags, releases};
-pub use tags::resolve_tags;
+pub use release::{SetFlags, TagFlags, index_annotations, releases};
+pub use tags::{parse_name, resolve_tags};
 pub use target::parse_target;
 
 use crate::error::{Explain, Kind};

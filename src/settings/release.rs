@@ -1,10 +1,10 @@
 //! How tags are moved, and parts that several machines build: flags to settings.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{GlobalSettings, SettingsError, build::platform};
+use super::{GlobalSettings, SettingsError, build::platform, pairs::Form};
 use crate::{
     oci::Platform,
     release::{Terms, rendezvous},
@@ -88,6 +88,18 @@ impl SetFlags {
 fn normal(part: &str) -> String {
     let part = part.trim();
     platform(part).map_or_else(|_| part.to_owned(), |platform| platform.to_string())
+}
+
+const ANNOTATION: Form = Form {
+    flag: "--annotation",
+    form: "KEY=VALUE",
+    example: "org.opencontainers.image.licenses=MIT",
+};
+
+/// Annotations of an index; `index:` before them says the same once more.
+pub fn index_annotations(texts: &[String]) -> Result<BTreeMap<String, String>, SettingsError> {
+    let bare = texts.iter().map(|text| text.strip_prefix("index:").unwrap_or(text).to_owned());
+    ANNOTATION.map(&bare.collect::<Vec<_>>())
 }
 
 /// Where journals of releases are kept.

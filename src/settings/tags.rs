@@ -22,13 +22,13 @@ pub fn resolve_tags(flags: &[Reference], defaults: &Defaults) -> Result<Vec<Refe
     let repositories = repositories(defaults)?;
     for tag in &defaults.tags {
         if tag.contains([':', '/', '@']) {
-            add(parse_tag(tag)?);
+            add(parse_name(tag)?);
         } else if repositories.is_empty() {
             return Err(SettingsError::new(format!("tag {tag:?} has no name to go with"))
                 .hint("give the spec a `name`, or write the tag as NAME:TAG"));
         } else {
             for repository in &repositories {
-                add(parse_tag(&format!("{repository}:{tag}"))?);
+                add(parse_name(&format!("{repository}:{tag}"))?);
             }
         }
     }
@@ -39,7 +39,7 @@ pub fn resolve_tags(flags: &[Reference], defaults: &Defaults) -> Result<Vec<Refe
 }
 
 /// Reads a name for an image; one without a tag means `latest`.
-pub(super) fn parse_tag(text: &str) -> Result<Reference, SettingsError> {
+pub fn parse_name(text: &str) -> Result<Reference, SettingsError> {
     let mut reference: Reference = text.parse().map_err(|error| {
         let lower = text.to_lowercase();
         let error = SettingsError::new(format!("{error}"));
