@@ -11,7 +11,10 @@ use crate::{
     image::{BlobOrigin, Built, BuiltImage, fetch, remember_origin},
     oci::{Descriptor, Digest, Platform, Reference},
     output::{self, Contents, Loaded, Output, Pusher},
-    release::{Goal, Published, Publisher},
+    release::{
+        Goal, Published, Publisher,
+        rendezvous::{LEASE, Meeting, Met, Set},
+    },
     settings::BuildSettings,
     solve::Engine,
 };
@@ -58,7 +61,7 @@ pub(super) async fn deliver(
     names: Vec<Reference>,
     pusher: Option<&Pusher>,
 ) -> Result<Delivered, Failure> {
-    let mut went = Vec::new();
+    let (mut went, mut set_index) = (Vec::new(), None);
     for image in &built.images {
         for (digest, origin) in &image.origins {
             if let BlobOrigin::Registry(repository) = origin {
@@ -78,8 +81,15 @@ pub(super) async fn deliver(
     }
     if let Some(pusher) = pusher {
         let goals = Goal::of_names(&names);
-        let published = publisher(engine, settings).publish(&goals, &Contents::from(&built), pusher).await?;
-        went.extend(told(&published));
+        let publisher = publisher(engine, settings);
+        match &settings.set {
+            None => went.extend(told(&publisher.publish(&goals, &Contents::from(&built), pusher).await?)),
+            Some(set) => {
+                let met = meet(&publisher, set, &built, &goals, settings, pusher).await?;
+                went.extend(told_of_set(set, &met));
+                set_index = index_of(&met);
+            }
+        }
     }
     // A name that meant another image before should mean it still if anything above failed.
     name_image(engine, &built, &names)?;
@@ -87,7 +97,7 @@ pub(super) async fn deliver(
         output::write_file(path, image_id(&built).to_string().as_bytes())?;
     }
     if let Some(path) = &settings.metadata_file {
-        output::write_file(path, &metadata(&built, &names)?)?;
+        output::write_file(path, &metadata(&built, &names, set_index)?)?;
     }
     Ok(Delivered { built, names, went })
 }
@@ -100,6 +110,54 @@ fn publisher(engine: &Engine, settings: &BuildSettings) -> Publisher {
         sink: engine.sink.clone(),
         releases: settings.home.join("releases"),
         terms: settings.terms.clone(),
+    }
+}
+
+/// Brings a part to its set.
+async fn meet(
+    publisher: &Publisher,
+    set: &Set,
+    built: &Built,
+    goals: &[Goal],
+    settings: &BuildSettings,
+    pusher: &Pusher,
+) -> Result<Met, Failure> {
+    // Of the part's own index nothing is left in the whole.
+    let contents = Contents { indices: Vec::new(), ..Contents::from(built) };
+    let image = |image: &BuiltImage| Descriptor { platform: Some(image.platform.clone()), ..image.manifest.clone() };
+    let meeting = Meeting {
+        publisher,
+        set,
+        contents: &contents,
+        images: built.images.iter().map(image).collect(),
+        goals,
+        annotations: &settings.image.annotations.index,
+        lease: LEASE,
+    };
+    meeting.meet(pusher).await
+}
+
+fn index_of(met: &Met) -> Option<Digest> {
+    match met {
+        Met::Complete { index, .. } => Some(*index),
+        Met::Waiting { .. } => None,
+    }
+}
+
+fn told_of_set(set: &Set, met: &Met) -> Vec<String> {
+    let part = &set.parts[set.own];
+    match met {
+        Met::Waiting { missing } => {
+            vec![format!("pushed as {part} of the set {}, which waits for {}", set.id, missing.join(", "))]
+        }
+        Met::Complete { index, published: None } => {
+            vec![format!("the set {} is complete, by another job: {index}", set.id)]
+        }
+        Met::Complete { index, published: Some(published) } => {
+            let mut lines = vec![format!("completed the set {}: {index}", set.id)];
+            lines.extend(told(published));
+            lines
+        }
     }
 }
 
@@ -228,9 +286,12 @@ struct Metadata<'a> {
     /// Not in buildx's file: the manifest of each platform.
     #[serde(rename = "imgbuild.manifests")]
     manifests: BTreeMap<String, Digest>,
+    /// Not in buildx's file: the index of the set that this build completed, or found complete.
+    #[serde(rename = "imgbuild.set.index", skip_serializing_if = "Option::is_none")]
+    set_index: Option<Digest>,
 }
 
-fn metadata(built: &Built, names: &[Reference]) -> Result<Vec<u8>, Failure> {
+fn metadata(built: &Built, names: &[Reference], set_index: Option<Digest>) -> Result<Vec<u8>, Failure> {
     let names: Vec<String> = names.iter().map(Reference::to_string).collect();
     let metadata = Metadata {
         config: match &built.images[..] {
@@ -245,6 +306,7 @@ fn metadata(built: &Built, names: &[Reference]) -> Result<Vec<u8>, Failure> {
             .iter()
             .map(|image| (image.platform.to_string(), image.manifest.digest))
             .collect(),
+        set_index,
     };
     let mut bytes = serde_json::to_vec_pretty(&metadata)
         .map_err(|error| HostError::new("write the metadata", std::io::Error::other(error)))?;

@@ -75,6 +75,48 @@ pub enum ReleaseError {
     /// Tags that were new could not be deleted.
     #[error("the registry does not delete tags, so these are still there: {}", .0.join(", "))]
     NotDeleted(Vec<String>),
+    /// A part of a set was something else before.
+    #[error("the part {part} of the set {set} is {there} already, and this build gave {found}")]
+    OtherPart {
+        /// The part.
+        part: String,
+        /// The set.
+        set: String,
+        /// What was recorded, or is in the finished index.
+        there: String,
+        /// What was built.
+        found: String,
+    },
+    /// The jobs of a set do not agree on its parts.
+    #[error("the jobs of the set {set} declare different parts: this one {}, that of {part} {}", own.join(","), other.join(","))]
+    OtherSet {
+        /// The set.
+        set: String,
+        /// The part whose job declares others.
+        part: String,
+        /// The parts that this job declares.
+        own: Vec<String>,
+        /// The parts that the other job declares.
+        other: Vec<String>,
+    },
+    /// Parts of a set have not come in time.
+    #[error("the set {set} is not complete: {} of {of} parts are missing: {}", missing.len(), missing.join(", "))]
+    PartsMissing {
+        /// The set.
+        set: String,
+        /// The parts that have not come.
+        missing: Vec<String>,
+        /// How many there are to be.
+        of: usize,
+    },
+    /// What was recorded of a part cannot be read.
+    #[error("failed to read the record {reference} of a part: {problem}")]
+    Record {
+        /// The record.
+        reference: Box<Reference>,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The registry does not delete.
     #[error("{registry} does not delete {what}: {cause}")]
     NoDeletion {
@@ -148,12 +190,16 @@ impl Explain for ReleaseError {
             | Self::MovedOn { .. }
             | Self::Running { .. }
             | Self::RolledBack { .. }
-            | Self::Superseded { .. } => Kind::Conflict,
+            | Self::Superseded { .. }
+            | Self::OtherPart { .. }
+            | Self::OtherSet { .. } => Kind::Conflict,
             Self::Unfinished { cause, .. } => cause.kind(),
-            Self::NoRelease { .. } | Self::Absent(_) | Self::NoPlatform { .. } => Kind::NotFound,
+            Self::NoRelease { .. } | Self::Absent(_) | Self::NoPlatform { .. } | Self::PartsMissing { .. } => {
+                Kind::NotFound
+            }
             Self::NoName | Self::Twice { .. } | Self::NoImage { .. } => Kind::Input,
             Self::Incomplete { .. } | Self::NotDeleted(_) | Self::NoDeletion { .. } => Kind::Network,
-            Self::Journal { .. } | Self::Document { .. } => Kind::Build,
+            Self::Journal { .. } | Self::Document { .. } | Self::Record { .. } => Kind::Build,
         }
     }
 
@@ -174,6 +220,14 @@ impl Explain for ReleaseError {
             Self::NoRelease { .. } => vec!["`imgbuild release status` lists them".into()],
             Self::Running { .. } => vec!["wait for it, or end that process".into()],
             Self::Superseded { .. } => vec!["--force finishes it all the same".into()],
+            Self::OtherPart { .. } => vec![
+                "give each run a --set ID of its own, with the number of the attempt".into(),
+                "--force replaces the part of a set that is not complete yet".into(),
+            ],
+            Self::OtherSet { .. } => vec!["give all jobs of a set the same --parts".into()],
+            Self::PartsMissing { .. } => vec![
+                "look at the jobs that build these parts; whoever comes last completes the set, also later".into(),
+            ],
             Self::MovedOn { .. } => vec!["--force points these back, too".into()],
             Self::NotDeleted(_) => {
                 vec!["delete them in the registry's own interface, or let it allow deleting".into()]

@@ -5,6 +5,7 @@
 //! without waiting for the disk: after a power failure the registry is asked anyway.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     hash::{BuildHasher, RandomState},
     io::{self, Write},
@@ -81,7 +82,7 @@ pub struct KeptTag {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Rule {
+pub(in crate::release) enum Rule {
     Free,
     Fixed,
     Line { version: Version, prefix: String, shared: Vec<u64> },
@@ -164,7 +165,7 @@ impl Journal {
         let now = jiff::Timestamp::now();
         // A fresh hasher's keys are random: two releases may begin in one second.
         let chance = RandomState::new().hash_one(std::process::id()) & 0xff_ffff;
-        let id = format!("{}-{chance:06x}", now.strftime("%Y%m%d-%H%M%S"));
+        let id = format!("{}-{chance:06x}", now.strftime("%Y%m%d-%H%M%S%3f"));
         let image = Descriptor { platform: None, ..image.clone() };
         let begun = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let kept = Kept { id, begun, stage: Stage::Begun, image, targets };
@@ -260,7 +261,7 @@ impl Journal {
         if self.kept.stage != Stage::Done {
             return;
         }
-        let own: std::collections::BTreeSet<String> = self.kept.names().collect();
+        let own: BTreeSet<String> = self.kept.names().collect();
         for earlier in releases(&self.folder).unwrap_or_default() {
             let open = earlier.stage == Stage::Begun && earlier.id < self.kept.id;
             if open
