@@ -17,4 +17,5 @@ mod sample;
 mod sandbox;
 mod shared_cache;
 mod support;
+mod tags;
 mod tools;
