@@ -109,7 +109,7 @@ fn publisher(engine: &Engine, settings: &BuildSettings) -> Publisher {
         registry: engine.registry.clone(),
         sink: engine.sink.clone(),
         releases: settings.home.join("releases"),
-        terms: settings.terms.clone(),
+        terms: settings.terms,
     }
 }
 

@@ -8,14 +8,12 @@ use crate::{
 };
 
 /// What the user allows, and what is known besides the registries.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Fixed tags are given to another image, and what others have moved meanwhile is moved back.
     pub force: bool,
     /// Tags of a line go to a version that is not its highest.
     pub allow_downgrade: bool,
-    /// The tags of the source's git repository.
-    pub git_tags: Vec<String>,
 }
 
 /// What is done with a tag.
@@ -59,8 +57,7 @@ pub fn decide(
         }
         (Movement::Fixed, Some(is)) => Decision::Refused { is: *is },
         (Movement::Line(line), _) => {
-            let known = others.iter().chain(&terms.git_tags).map(String::as_str);
-            match line.outranked_by(known) {
+            match line.outranked_by(others.iter().map(String::as_str)) {
                 None => moved,
                 Some(by) if terms.allow_downgrade => Decision::Move {
                     aloud: Some(format!("{tag} goes back to {}, although there is {by}", line.version)),
@@ -77,8 +74,7 @@ mod tests {
     use crate::tags::Line;
 
     fn line(version: &str, shared: &[u64]) -> Movement {
-        let version = version.parse().unwrap();
-        Movement::Line(Line { version, prefix: String::new(), shared: shared.to_vec() })
+        Movement::Line(Line::new(version.parse().unwrap(), "", shared.to_vec()))
     }
 
     #[test]
@@ -113,9 +109,11 @@ mod tests {
     #[test]
     fn rules_are_set_aside_aloud() {
         let (new, old) = (Digest::of(b"new"), Digest::of(b"old"));
-        let terms = Terms { force: true, allow_downgrade: true, git_tags: vec!["v1.5.0".into()] };
+        let terms = Terms { force: true, allow_downgrade: true };
         let fixed = PlannedTag { tag: "1.3.9".into(), movement: Movement::Fixed };
-        let moving = PlannedTag { tag: "1".into(), movement: line("1.3.9", &[1]) };
+        let in_git = Some(Version::new(1, 5, 0));
+        let line = Line { in_git, ..Line::new(Version::new(1, 3, 9), "", vec![1]) };
+        let moving = PlannedTag { tag: "1".into(), movement: Movement::Line(line) };
         for (planned, word) in [(fixed, "given to another image"), (moving.clone(), "although there is 1.5.0")]
         {
             match decide(&planned, Some(&old), &new, &[], &terms) {
@@ -123,8 +121,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        let git = Terms { git_tags: terms.git_tags, ..Terms::default() };
-        let held = decide(&moving, None, &new, &[], &git);
+        let held = decide(&moving, None, &new, &[], &Terms::default());
         assert_eq!(held, Decision::HeldBack { by: Version::new(1, 5, 0) });
     }
 }

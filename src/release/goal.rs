@@ -2,7 +2,7 @@
 
 use crate::{
     oci::{Reference, Repository},
-    tags::{Movement, PlannedTag},
+    tags::{Movement, PlannedTag, TagPlan},
 };
 
 /// The tags that an image is to have in one repository.
@@ -24,6 +24,12 @@ impl Goal {
 
     /// The goals that names come to, of which nothing else is known: their tags may be moved.
     pub fn of_names(names: &[Reference]) -> Vec<Self> {
+        Self::of_plan(names, &TagPlan::default(), &[])
+    }
+
+    /// The goals that names come to, some of which are those of a plan in these repositories: the plan says when they may
+    /// be moved.
+    pub fn of_plan(names: &[Reference], plan: &TagPlan, of: &[Repository]) -> Vec<Self> {
         let mut repositories: Vec<&Repository> = names.iter().map(|name| &name.repository).collect();
         let mut seen = std::collections::BTreeSet::new();
         repositories.retain(|repository| seen.insert(*repository));
@@ -32,7 +38,9 @@ impl Goal {
             for tag in names.iter().filter(|name| name.repository == *repository) {
                 let tag = tag.tag_or_latest().unwrap_or("latest").to_owned();
                 if tags.iter().all(|known| known.tag != tag) {
-                    tags.push(PlannedTag { tag, movement: Movement::Free });
+                    let planned = plan.tags.iter().find(|planned| planned.tag == tag);
+                    let planned = planned.filter(|_| of.contains(repository)).cloned();
+                    tags.push(planned.unwrap_or(PlannedTag { tag, movement: Movement::Free }));
                 }
             }
             Self::new(repository.clone(), tags)
@@ -65,11 +73,7 @@ mod tests {
     fn the_most_specific_tag_goes_first() {
         let line = |tag: &str, shared: &[u64]| PlannedTag {
             tag: tag.into(),
-            movement: Movement::Line(Line {
-                version: semver::Version::new(1, 4, 2),
-                prefix: String::new(),
-                shared: shared.to_vec(),
-            }),
+            movement: Movement::Line(Line::new(semver::Version::new(1, 4, 2), "", shared.to_vec())),
         };
         let plain = |tag: &str, movement| PlannedTag { tag: tag.into(), movement };
         let tags = vec![
@@ -90,5 +94,10 @@ mod tests {
         let goals = Goal::of_names(&names);
         let all: Vec<_> = goals.iter().flat_map(Goal::names).map(|name| name.to_string()).collect();
         assert_eq!(all, ["a.io/x:1", "a.io/x:latest", "b.io/y:1"]);
+        let planned = PlannedTag { tag: "1".into(), movement: Movement::Fixed };
+        let plan = TagPlan { tags: vec![planned.clone()], ..TagPlan::default() };
+        let goals = Goal::of_plan(&names, &plan, &["a.io/x".parse().unwrap()]);
+        assert_eq!(goals[0].tags[0], planned);
+        assert_eq!(goals[1].tags[0].movement, Movement::Free);
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     error::Failure,
     oci::{Descriptor, Digest, Reference},
     store::{Store, StoreError},
-    tags::{Line, Movement, PlannedTag},
+    tags::{Line, Movement, PlannedTag, Scheme},
 };
 
 /// How many journals of releases that have ended are kept.
@@ -85,7 +85,17 @@ pub struct KeptTag {
 pub(in crate::release) enum Rule {
     Free,
     Fixed,
-    Line { version: Version, prefix: String, shared: Vec<u64> },
+    Line {
+        version: Version,
+        prefix: String,
+        shared: Vec<u64>,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        suffix: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pep440: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        in_git: Option<Version>,
+    },
 }
 
 impl From<&Movement> for Rule {
@@ -93,7 +103,10 @@ impl From<&Movement> for Rule {
         match movement.clone() {
             Movement::Free => Self::Free,
             Movement::Fixed => Self::Fixed,
-            Movement::Line(Line { version, prefix, shared }) => Self::Line { version, prefix, shared },
+            Movement::Line(Line { version, prefix, shared, suffix, scheme, in_git }) => {
+                let pep440 = scheme == Scheme::Pep440;
+                Self::Line { version, prefix, shared, suffix, pep440, in_git }
+            }
         }
     }
 }
@@ -103,7 +116,10 @@ impl From<Rule> for Movement {
         match rule {
             Rule::Free => Self::Free,
             Rule::Fixed => Self::Fixed,
-            Rule::Line { version, prefix, shared } => Self::Line(Line { version, prefix, shared }),
+            Rule::Line { version, prefix, shared, suffix, pep440, in_git } => {
+                let scheme = if pep440 { Scheme::Pep440 } else { Scheme::Semver };
+                Self::Line(Line { version, prefix, shared, suffix, scheme, in_git })
+            }
         }
     }
 }

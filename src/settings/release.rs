@@ -42,7 +42,7 @@ pub struct SetFlags {
 impl TagFlags {
     /// What the user allows.
     pub fn terms(&self) -> Terms {
-        Terms { force: self.force, allow_downgrade: self.allow_downgrade, git_tags: Vec::new() }
+        Terms { force: self.force, allow_downgrade: self.allow_downgrade }
     }
 }
 

@@ -141,7 +141,7 @@ mod tests {
     fn records_and_markers_are_read_as_they_were_written() {
         let mut image = Descriptor::of(media_type::MANIFEST, b"manifest");
         image.platform = Some(Platform::new("linux", "arm", Some("v7")));
-        let line = Line { version: "1.4.2+b".parse().unwrap(), prefix: "v".into(), shared: vec![1] };
+        let line = Line::new("1.4.2+b".parse().unwrap(), "v", vec![1]);
         let tags = [("1.4.2", Movement::Fixed), ("1", Movement::Line(line)), ("main", Movement::Free)];
         let tags = tags.map(|(tag, movement)| PlannedTag { tag: tag.into(), movement });
         let goals = [Goal::new("ghcr.io/me/app".parse().unwrap(), tags.to_vec())];
