@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, logs, promote, push, release, rm,
-    schema, validate, why,
+    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, logs, promote, push, release,
+    rm, schema, validate, why,
 };
 use crate::{
     error::Failure,

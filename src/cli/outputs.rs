@@ -124,7 +124,8 @@ async fn meet(
 ) -> Result<Met, Failure> {
     // Of the part's own index nothing is left in the whole.
     let contents = Contents { indices: Vec::new(), ..Contents::from(built) };
-    let image = |image: &BuiltImage| Descriptor { platform: Some(image.platform.clone()), ..image.manifest.clone() };
+    let image =
+        |image: &BuiltImage| Descriptor { platform: Some(image.platform.clone()), ..image.manifest.clone() };
     let meeting = Meeting {
         publisher,
         set,

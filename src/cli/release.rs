@@ -160,9 +160,10 @@ fn described(kept: &Kept, running: bool) -> String {
     let mut text = format!("{}  {stage}  {}\n", kept.id, kept.digest());
     for target in &kept.targets {
         for tag in &target.tags {
-            let before = tag.before.as_ref().map_or("new".to_owned(), |before| {
-                format!("before: {}", before.digest.short())
-            });
+            let before = tag
+                .before
+                .as_ref()
+                .map_or("new".to_owned(), |before| format!("before: {}", before.digest.short()));
             let moved = if tag.moved { "" } else { ", not moved" };
             text.push_str(&format!("  {}:{} ({before}{moved})\n", target.repository, tag.tag));
         }

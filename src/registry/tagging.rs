@@ -46,7 +46,8 @@ impl Client {
         let named = answer.headers().get_all("oci-tag").iter();
         let named: Vec<&str> = named.filter_map(|value| value.to_str().ok()).collect();
         // One header for each tag, or one for all.
-        let set = |tag: &&&str| named.iter().flat_map(|value| value.split(',')).any(|set| set.trim() == **tag);
+        let set =
+            |tag: &&&str| named.iter().flat_map(|value| value.split(',')).any(|set| set.trim() == **tag);
         Ok(tags.iter().filter(set).map(|tag| (*tag).to_owned()).collect())
     }
 

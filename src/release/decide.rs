@@ -56,15 +56,13 @@ pub fn decide(
             Decision::Move { aloud: Some(format!("{tag} was {is} and is given to another image")) }
         }
         (Movement::Fixed, Some(is)) => Decision::Refused { is: *is },
-        (Movement::Line(line), _) => {
-            match line.outranked_by(others.iter().map(String::as_str)) {
-                None => moved,
-                Some(by) if terms.allow_downgrade => Decision::Move {
-                    aloud: Some(format!("{tag} goes back to {}, although there is {by}", line.version)),
-                },
-                Some(by) => Decision::HeldBack { by },
-            }
-        }
+        (Movement::Line(line), _) => match line.outranked_by(others.iter().map(String::as_str)) {
+            None => moved,
+            Some(by) if terms.allow_downgrade => Decision::Move {
+                aloud: Some(format!("{tag} goes back to {}, although there is {by}", line.version)),
+            },
+            Some(by) => Decision::HeldBack { by },
+        },
     }
 }
 
@@ -114,7 +112,8 @@ mod tests {
         let in_git = Some(Version::new(1, 5, 0));
         let line = Line { in_git, ..Line::new(Version::new(1, 3, 9), "", vec![1]) };
         let moving = PlannedTag { tag: "1".into(), movement: Movement::Line(line) };
-        for (planned, word) in [(fixed, "given to another image"), (moving.clone(), "although there is 1.5.0")]
+        for (planned, word) in
+            [(fixed, "given to another image"), (moving.clone(), "although there is 1.5.0")]
         {
             match decide(&planned, Some(&old), &new, &[], &terms) {
                 Decision::Move { aloud: Some(said) } => assert!(said.contains(word), "{said}"),

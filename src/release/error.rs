@@ -194,9 +194,10 @@ impl Explain for ReleaseError {
             | Self::OtherPart { .. }
             | Self::OtherSet { .. } => Kind::Conflict,
             Self::Unfinished { cause, .. } => cause.kind(),
-            Self::NoRelease { .. } | Self::Absent(_) | Self::NoPlatform { .. } | Self::PartsMissing { .. } => {
-                Kind::NotFound
-            }
+            Self::NoRelease { .. }
+            | Self::Absent(_)
+            | Self::NoPlatform { .. }
+            | Self::PartsMissing { .. } => Kind::NotFound,
             Self::NoName | Self::Twice { .. } | Self::NoImage { .. } => Kind::Input,
             Self::Incomplete { .. } | Self::NotDeleted(_) | Self::NoDeletion { .. } => Kind::Network,
             Self::Journal { .. } | Self::Document { .. } | Self::Record { .. } => Kind::Build,
@@ -226,7 +227,8 @@ impl Explain for ReleaseError {
             ],
             Self::OtherSet { .. } => vec!["give all jobs of a set the same --parts".into()],
             Self::PartsMissing { .. } => vec![
-                "look at the jobs that build these parts; whoever comes last completes the set, also later".into(),
+                "look at the jobs that build these parts; whoever comes last completes the set, also later"
+                    .into(),
             ],
             Self::MovedOn { .. } => vec!["--force points these back, too".into()],
             Self::NotDeleted(_) => {

@@ -147,9 +147,9 @@ impl Kept {
 
     /// The references of its tags.
     pub fn names(&self) -> impl Iterator<Item = String> {
-        self.targets
-            .iter()
-            .flat_map(|target| target.tags.iter().map(move |tag| format!("{}:{}", target.repository, tag.tag)))
+        self.targets.iter().flat_map(|target| {
+            target.tags.iter().map(move |tag| format!("{}:{}", target.repository, tag.tag))
+        })
     }
 
     fn tag_mut(&mut self, name: &Reference) -> Option<&mut KeptTag> {
@@ -218,7 +218,10 @@ impl Journal {
 
     /// Takes down what the tags mean now, where that is not what was known; synced to disk if it is news. `known` tells
     /// the tags that are moved and what they point to; others are none of the release any more.
-    pub(super) fn revise(&mut self, known: &[(Reference, PlannedTag, Option<Descriptor>)]) -> Result<(), Failure> {
+    pub(super) fn revise(
+        &mut self,
+        known: &[(Reference, PlannedTag, Option<Descriptor>)],
+    ) -> Result<(), Failure> {
         let before = self.kept.clone();
         for target in &mut self.kept.targets {
             let repository = target.repository.clone();

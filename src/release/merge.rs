@@ -53,8 +53,11 @@ pub async fn merge(store: &Store, registry: &Client, merge: Merge) -> Result<Con
         let contents = gather(store, registry, origin, root).await?;
         let before = children(store, registry, "the index", origin, &contents).await?;
         annotations = index_of(store, root)?.map(|index| index.annotations).unwrap_or_default();
-        let replaced: BTreeSet<Digest> =
-            before.iter().filter(|old| listed.iter().any(|new| conflicts(old, new))).map(|old| old.digest).collect();
+        let replaced: BTreeSet<Digest> = before
+            .iter()
+            .filter(|old| listed.iter().any(|new| conflicts(old, new)))
+            .map(|old| old.digest)
+            .collect();
         let known: BTreeSet<Digest> = listed.iter().map(|child| child.digest).collect();
         listed.extend(before.into_iter().filter(|old| {
             // What is attached to an image that is replaced goes with it.
@@ -67,7 +70,9 @@ pub async fn merge(store: &Store, registry: &Client, merge: Merge) -> Result<Con
     }
     annotations.extend(merge.annotations);
     // Attestations, whose platform is none, come last.
-    listed.sort_by_cached_key(|child| (platform_of(child).map_or("~".to_owned(), ToString::to_string), child.digest));
+    listed.sort_by_cached_key(|child| {
+        (platform_of(child).map_or("~".to_owned(), ToString::to_string), child.digest)
+    });
     let mut index = Index::new(listed);
     index.annotations = annotations;
     compose(store, &index, parts)
@@ -77,7 +82,12 @@ pub async fn merge(store: &Store, registry: &Client, merge: Merge) -> Result<Con
 ///
 /// # Errors
 /// There is none for one of them.
-pub fn select(store: &Store, name: &str, contents: Contents, wanted: &[Platform]) -> Result<Contents, Failure> {
+pub fn select(
+    store: &Store,
+    name: &str,
+    contents: Contents,
+    wanted: &[Platform],
+) -> Result<Contents, Failure> {
     let Some(mut index) = index_of(store, &contents.root)? else {
         return Ok(contents);
     };

@@ -227,7 +227,13 @@ impl Publisher {
     }
 
     /// Tells what there was no work for.
-    fn ended(&self, id: Option<String>, moved: Vec<Reference>, agenda: Agenda, image: &Descriptor) -> Published {
+    fn ended(
+        &self,
+        id: Option<String>,
+        moved: Vec<Reference>,
+        agenda: Agenda,
+        image: &Descriptor,
+    ) -> Published {
         let Agenda { exist, held_back, .. } = agenda;
         for name in exist.iter().filter(|name| !moved.contains(name)) {
             let task = self.sink.start(Task::Publish { reference: name.to_string() }, None);

@@ -77,7 +77,8 @@ impl Publisher {
                 let current = survey.current(&name);
                 if same(current, Some(&image)) {
                     moved.push(name);
-                } else if !self.terms.force && self.is_others(planned, current, kept.before.as_ref(), kept.moved)
+                } else if !self.terms.force
+                    && self.is_others(planned, current, kept.before.as_ref(), kept.moved)
                 {
                     self.sink.warn(format!(
                         "{} stays where it is: it was moved since (--force moves it back)",

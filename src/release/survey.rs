@@ -25,7 +25,8 @@ impl Survey {
         let names: Vec<Reference> = goals.iter().flat_map(Goal::names).collect();
         let current = try_join_all(names.iter().map(|name| registry.published(name)));
         let moving = |goal: &&Goal| goal.tags.iter().any(|tag| matches!(tag.movement, Movement::Line(_)));
-        let lists = goals.iter().filter(moving).map(async |goal| (goal, registry.tags(&goal.repository).await));
+        let lists =
+            goals.iter().filter(moving).map(async |goal| (goal, registry.tags(&goal.repository).await));
         let lists = async { Ok(join_all(lists).await) };
         let (current, lists) = tokio::try_join!(current, lists)?;
         let current: BTreeMap<_, _> = names.into_iter().zip(current).collect();

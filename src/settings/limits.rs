@@ -121,10 +121,8 @@ fn ulimit(text: &str) -> Result<(String, Option<u64>, Option<u64>), SettingsErro
 
 /// A time as Go writes it (`1h30m`, `90s`, `1.5m`), or seconds.
 pub(super) fn duration(flag: &str, text: &str) -> Result<Duration, SettingsError> {
-    let wrong = || {
-        SettingsError::new(format!("{flag} {text:?} is no duration"))
-            .hint("write it as in 90s or 10m")
-    };
+    let wrong =
+        || SettingsError::new(format!("{flag} {text:?} is no duration")).hint("write it as in 90s or 10m");
     let mut seconds = 0.0;
     let mut rest = text.trim();
     if rest.is_empty() {

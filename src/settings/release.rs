@@ -90,11 +90,8 @@ fn normal(part: &str) -> String {
     platform(part).map_or_else(|_| part.to_owned(), |platform| platform.to_string())
 }
 
-const ANNOTATION: Form = Form {
-    flag: "--annotation",
-    form: "KEY=VALUE",
-    example: "org.opencontainers.image.licenses=MIT",
-};
+const ANNOTATION: Form =
+    Form { flag: "--annotation", form: "KEY=VALUE", example: "org.opencontainers.image.licenses=MIT" };
 
 /// Annotations of an index; `index:` before them says the same once more.
 pub fn index_annotations(texts: &[String]) -> Result<BTreeMap<String, String>, SettingsError> {

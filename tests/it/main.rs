@@ -12,6 +12,7 @@ mod hostile;
 mod imports;
 mod interop;
 mod registry;
+mod release;
 mod reproducible;
 mod sample;
 mod sandbox;

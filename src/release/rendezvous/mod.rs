@@ -175,7 +175,9 @@ impl Meeting<'_> {
             let records = match self.look(place, &own).await? {
                 Sight::Done(index) => return self.done_by_others(place, index).await,
                 // A registry that is just writing a record may show none.
-                Sight::Missing(missing) if begun.elapsed() > self.lease => return Ok(Met::Waiting { missing }),
+                Sight::Missing(missing) if begun.elapsed() > self.lease => {
+                    return Ok(Met::Waiting { missing });
+                }
                 Sight::Missing(_) => {
                     tokio::time::sleep(pause).await;
                     continue;
@@ -254,9 +256,7 @@ impl Meeting<'_> {
         let listed = |images: &[Descriptor]| {
             images.iter().map(|image| image.digest.to_string()).collect::<Vec<_>>().join(", ")
         };
-        let of_platform = |image: &&Descriptor| {
-            own.images.iter().any(|own| own.platform == image.platform)
-        };
+        let of_platform = |image: &&Descriptor| own.images.iter().any(|own| own.platform == image.platform);
         let there: Vec<Descriptor> = there.iter().filter(of_platform).cloned().collect();
         Err(ReleaseError::OtherPart {
             part: self.set.parts[self.set.own].clone(),

@@ -66,10 +66,8 @@ impl Plan {
 
     pub(super) fn goals(&self) -> Result<Vec<Goal>, crate::oci::ReferenceError> {
         let goal = |of: &Tags| {
-            let planned = |(tag, rule): &(String, Rule)| PlannedTag {
-                tag: tag.clone(),
-                movement: rule.clone().into(),
-            };
+            let planned =
+                |(tag, rule): &(String, Rule)| PlannedTag { tag: tag.clone(), movement: rule.clone().into() };
             Ok(Goal { repository: of.repository.parse()?, tags: of.tags.iter().map(planned).collect() })
         };
         self.repositories.iter().map(goal).collect()
@@ -82,8 +80,7 @@ impl Record {
         let plan = String::from_utf8_lossy(&canonical(&self.plan)).into_owned();
         let mut index = Index::new(self.images.clone());
         index.artifact_type = Some(PART.to_owned());
-        index.annotations =
-            BTreeMap::from([(PLAN.to_owned(), plan), (WRITTEN.to_owned(), now.to_owned())]);
+        index.annotations = BTreeMap::from([(PLAN.to_owned(), plan), (WRITTEN.to_owned(), now.to_owned())]);
         if self.claims {
             index.annotations.insert(CLAIMS.to_owned(), "true".to_owned());
         }
