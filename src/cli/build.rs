@@ -12,8 +12,9 @@ use clap::Args;
 use super::{
     ExitStatus, cache, check,
     engine::engine,
-    outputs::{Delivered, deliver},
+    outputs::{Delivered, Naming, deliver},
     printer::{HostError, Printer},
+    tags::{described, tell},
 };
 use crate::{
     cache::{Cache, CacheOptions},
@@ -248,7 +249,9 @@ async fn build_one(
     committed: Option<i64>,
 ) -> Result<Delivered, Failure> {
     let defaults = frontend.defaults(&settings.request.args)?;
-    let names = settings.tags(&defaults)?;
+    let resolved = settings.names(&defaults)?;
+    let names = resolved.names.clone();
+    tell(&resolved, &engine.sink);
     let platforms = settings.platforms(&defaults);
     // What cannot end well should not begin.
     for output in &settings.outputs {
@@ -267,10 +270,11 @@ async fn build_one(
     let cache = cache(engine, settings, &names);
     let options = solve::Options {
         cache: cache.clone(),
-        ..options(settings, file, platforms, committed, &engine.sink)
+        ..described(&resolved, options(settings, file, platforms, committed, &engine.sink))
     };
     let built = solve::build(engine, frontend, &options, ready).await?;
-    let delivered = deliver(engine, settings, built, names, pusher.as_ref()).await?;
+    let naming = Naming::new(&resolved, options.index_annotations.clone());
+    let delivered = deliver(engine, settings, built, naming, pusher.as_ref()).await?;
     if let Some(cache) = cache {
         cache.finish(CACHE_BUDGET).await?;
     }

@@ -27,6 +27,7 @@ mod push;
 mod release;
 mod rm;
 mod schema;
+mod tags;
 mod validate;
 mod why;
 mod why_text;

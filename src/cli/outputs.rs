@@ -15,7 +15,7 @@ use crate::{
         Goal, Published, Publisher,
         rendezvous::{LEASE, Meeting, Met, Set},
     },
-    settings::BuildSettings,
+    settings::{BuildSettings, ResolvedNames},
     solve::Engine,
 };
 
@@ -52,15 +52,34 @@ impl Delivered {
     }
 }
 
+/// The names of an image, and what is said of the whole.
+pub(super) struct Naming {
+    names: Vec<Reference>,
+    goals: Vec<Goal>,
+    index_annotations: BTreeMap<String, String>,
+}
+
+impl Naming {
+    pub(super) fn new(resolved: &ResolvedNames, index_annotations: BTreeMap<String, String>) -> Self {
+        let plan = resolved.plan.clone().unwrap_or_default();
+        Self {
+            names: resolved.names.clone(),
+            goals: Goal::of_plan(&resolved.names, &plan, &resolved.repositories),
+            index_annotations,
+        }
+    }
+}
+
 /// Does with a built image what the settings ask for: names in the store, outputs, files with digests. Pushes come
 /// last: whatever else fails, no tag of a registry was changed.
 pub(super) async fn deliver(
     engine: &Engine,
     settings: &BuildSettings,
     built: Built,
-    names: Vec<Reference>,
+    naming: Naming,
     pusher: Option<&Pusher>,
 ) -> Result<Delivered, Failure> {
+    let names = naming.names.clone();
     let (mut went, mut set_index) = (Vec::new(), None);
     for image in &built.images {
         for (digest, origin) in &image.origins {
@@ -80,12 +99,13 @@ pub(super) async fn deliver(
         );
     }
     if let Some(pusher) = pusher {
-        let goals = Goal::of_names(&names);
         let publisher = publisher(engine, settings);
         match &settings.set {
-            None => went.extend(told(&publisher.publish(&goals, &Contents::from(&built), pusher).await?)),
+            None => {
+                went.extend(told(&publisher.publish(&naming.goals, &Contents::from(&built), pusher).await?))
+            }
             Some(set) => {
-                let met = meet(&publisher, set, &built, &goals, settings, pusher).await?;
+                let met = meet(&publisher, set, &built, &naming, pusher).await?;
                 went.extend(told_of_set(set, &met));
                 set_index = index_of(&met);
             }
@@ -118,8 +138,7 @@ async fn meet(
     publisher: &Publisher,
     set: &Set,
     built: &Built,
-    goals: &[Goal],
-    settings: &BuildSettings,
+    naming: &Naming,
     pusher: &Pusher,
 ) -> Result<Met, Failure> {
     // Of the part's own index nothing is left in the whole.
@@ -131,8 +150,8 @@ async fn meet(
         set,
         contents: &contents,
         images: built.images.iter().map(image).collect(),
-        goals,
-        annotations: &settings.image.annotations.index,
+        goals: &naming.goals,
+        annotations: &naming.index_annotations,
         lease: LEASE,
     };
     meeting.meet(pusher).await

@@ -19,7 +19,7 @@ use crate::{
     release::{Goal, Published, Publisher, ReleaseError, Terms, gather},
     report::Reporter,
     settings::{
-        Environment, GlobalSettings, Progress, RegistryFlags, RegistrySettings, SettingsError, parse_name,
+        Environment, GlobalSettings, Progress, RegistryFlags, RegistrySettings, SettingsError, parse_tag,
         parse_target, releases,
     },
 };
@@ -164,5 +164,5 @@ impl Said {
 
 /// The names that an image is to get.
 pub(super) fn names(texts: &[String]) -> Result<Vec<Reference>, SettingsError> {
-    texts.iter().map(|text| parse_name(text)).collect()
+    texts.iter().map(|text| parse_tag(text)).collect()
 }

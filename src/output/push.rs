@@ -44,8 +44,9 @@ impl Pusher {
     /// [`Pusher::send`].
     pub fn begin(&self, layer: &Descriptor, origin: Option<&BlobOrigin>) {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
-        for repository in self.repositories.iter().cloned() {
-            let (blobs, layer, origin) = (self.blobs.clone(), layer.clone(), origin.cloned());
+        for repository in self.repositories.iter() {
+            let (blobs, repository) = (self.blobs.clone(), repository.clone());
+            let (layer, origin) = (layer.clone(), origin.cloned());
             early.spawn(async move { blobs.send(&repository, &layer, origin.as_ref()).await });
         }
     }

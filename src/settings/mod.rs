@@ -18,12 +18,15 @@ pub mod env;
 mod eviction;
 mod flags;
 mod foreign;
+mod git;
 mod global;
 mod limits;
 mod output_flag;
 mod pairs;
 mod registry;
 mod release;
+mod tag_event;
+mod tag_rules;
 mod tags;
 mod target;
 
@@ -45,7 +48,8 @@ pub use global::{ColorChoice, GlobalSettings, Progress};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
 pub use release::{SetFlags, TagFlags, index_annotations, releases};
-pub use tags::{parse_name, resolve_tags};
+pub use tag_rules::{Levels, NamingFlags, ResolvedNames, TagRuleFlags, Tagging};
+pub use tags::{parse_tag, resolve_tags};
 pub use target::parse_target;
 
 use crate::error::{Explain, Kind};

@@ -24,7 +24,7 @@ pub struct Event {
     /// When the commit was made.
     pub committed: Option<Timestamp>,
     /// What the image is to say that it was made at.
-    pub created: Timestamp,
+    pub created: Option<Timestamp>,
     /// The project that the image is of.
     pub project: Project,
 }

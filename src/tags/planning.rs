@@ -173,14 +173,14 @@ fn checked(text: &str) -> Result<String, Problem> {
 /// What images are to say of themselves (OCI Image Specification, "Annotations"). What is not known is left out.
 fn labels(event: &Event, version: Option<&str>) -> BTreeMap<String, String> {
     let project = &event.project;
-    let created = event.created.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+    let created = event.created.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
     [
         ("title", project.title.clone()),
         ("description", project.description.clone()),
         ("url", project.url.clone()),
         ("source", project.url.clone()),
         ("version", version.map(str::to_owned)),
-        ("created", Some(created)),
+        ("created", created),
         ("revision", event.sha.clone()),
         ("licenses", project.licenses.clone()),
     ]

@@ -73,8 +73,10 @@ impl Meeting<'_> {
         let whole = self.whole(place, &index).await?;
         let lacking = self.lacking(&goals, place.repository(), &whole).await?;
         pusher.send(&whole, &lacking).await?;
-        // All of it is everywhere by now but for the index; a release that is resumed looks again.
-        let lean = Contents { blobs: Vec::new(), ..whole };
+        // All of it is everywhere by now but for the index; a release that is resumed looks again. Manifests are not
+        // written once more, not even the same: distribution empties a file for that, and refuses records that others
+        // write meanwhile and that list them.
+        let lean = Contents { blobs: Vec::new(), manifests: Vec::new(), ..whole };
         for blob in lean.origins.keys().filter(|digest| store.blob_size(digest).is_none()) {
             remember_origin(store, blob, place.repository())?;
         }

@@ -28,6 +28,7 @@ pub(super) struct Place {
     /// Nobody wants to hear of each of these documents.
     registry: Client,
     repository: Repository,
+    id: String,
     tag: String,
     parts: Vec<String>,
 }
@@ -40,6 +41,7 @@ impl Place {
         Self {
             registry: registry.with(Sink::silent(), registry.patience()),
             repository: repository.clone(),
+            id: set.id.clone(),
             tag: format!("{PREFIX}{hash}"),
             parts: set.parts.clone(),
         }
@@ -82,11 +84,11 @@ impl Place {
     }
 
     pub(super) async fn put(&self, part: usize, record: &Record) -> Result<(), Failure> {
-        self.write(&self.reference(part), record.to_bytes(&now())).await
+        self.write(&self.reference(part), record.to_bytes(&self.id, &now())).await
     }
 
     pub(super) async fn mark(&self, marker: &Marker) -> Result<(), Failure> {
-        self.write(&self.repository.tagged(&self.tag), marker.to_bytes(&now())).await
+        self.write(&self.repository.tagged(&self.tag), marker.to_bytes(&self.id, &now())).await
     }
 
     async fn write(&self, reference: &Reference, bytes: Vec<u8>) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use crate::{
 const PART: &str = "application/vnd.imgbuild.part.v1+json";
 const SET: &str = "application/vnd.imgbuild.set.v1+json";
 
+const ID: &str = "dev.imgbuild.set.id";
 const PLAN: &str = "dev.imgbuild.set.plan";
 const CLAIMS: &str = "dev.imgbuild.set.finishing";
 const INDEX: &str = "dev.imgbuild.set.index";
@@ -96,10 +97,11 @@ impl Record {
 }
 
 impl Marker {
-    pub(super) fn to_bytes(&self, now: &str) -> Vec<u8> {
+    pub(super) fn to_bytes(&self, set: &str, now: &str) -> Vec<u8> {
         let mut index = Index::new(self.images.clone());
         index.artifact_type = Some(SET.to_owned());
         index.annotations = BTreeMap::from([
+            (ID.to_owned(), set.to_owned()),
             (INDEX.to_owned(), self.index.to_string()),
             (WRITTEN.to_owned(), now.to_owned()),
         ]);
@@ -147,13 +149,13 @@ mod tests {
         assert_eq!(plan.goals().unwrap(), goals);
         for claims in [true, false] {
             let record = Record { images: vec![image.clone()], plan: plan.clone(), claims };
-            let bytes = record.to_bytes("2026-01-02T03:04:05Z");
+            let bytes = record.to_bytes("7", "2026-01-02T03:04:05Z");
             assert_eq!(Record::parse(&bytes).unwrap(), record);
             assert_eq!(written(&bytes).unwrap().as_second(), 1_767_323_045);
             assert!(Marker::parse(&bytes).is_err());
         }
         let marker = Marker { index: Digest::of(b"index"), images: vec![image] };
-        assert_eq!(Marker::parse(&marker.to_bytes("")).unwrap(), marker);
+        assert_eq!(Marker::parse(&marker.to_bytes("7", "")).unwrap(), marker);
         for bytes in [&b"{}"[..], b"", b"null", br#"{"schemaVersion":2,"manifests":[]}"#] {
             assert!(Record::parse(bytes).is_err() && Marker::parse(bytes).is_err());
             assert_eq!(written(bytes), None);

@@ -50,16 +50,16 @@ async fn four_racing_jobs_make_one_index() {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
             })
             .collect();
-        for job in jobs {
-            let output = job.wait_with_output().unwrap();
-            assert!(output.status.success(), "round {round}: {}", told(&output));
-        }
+        let ended: Vec<_> = jobs.into_iter().map(|job| job.wait_with_output().unwrap()).collect();
+        let all: String = ended.iter().map(|output| told(output) + "\n").collect();
+        assert!(ended.iter().all(|output| output.status.success()), "round {round}: {all}");
         for at in [&registry, &other] {
-            let digest = tags(&at.host()).await[&tag];
+            let found = tags(&at.host()).await;
+            let digest = *found.get(&tag).unwrap_or_else(|| panic!("round {round}: {found:?}\n{all}"));
             is_complete(&at.host(), &digest).await.unwrap();
             digests.insert(digest);
             let target = format!("/v2/me/app/manifests/{tag}");
-            assert_eq!(at.count("PUT", &target), 1, "round {round}: the tag is set once");
+            assert_eq!(at.count("PUT", &target), 1, "round {round}: the tag is set once\n{all}");
         }
     }
     assert_eq!(digests.len(), 1, "one index, whoever writes it");

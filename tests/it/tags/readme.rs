@@ -17,7 +17,7 @@ fn event(text: &str) -> Event {
         default_branch: Some("master".to_owned()),
         now: present,
         committed: Some(present),
-        created: present,
+        created: Some(present),
         project: Project {
             title: Some("Hello-World".to_owned()),
             description: Some("This your first repo!".to_owned()),
