@@ -12,8 +12,9 @@ use clap::Args;
 use super::{
     ExitStatus, cache, check,
     engine::engine,
-    outputs::{Delivered, deliver},
+    outputs::{Delivered, Naming, deliver},
     printer::{HostError, Printer},
+    tags::{described, tell},
 };
 use crate::{
     cache::{Cache, CacheOptions},
@@ -81,7 +82,7 @@ pub(super) async fn run(
 }
 
 /// How events are shown: bars on a terminal that can draw them, else lines.
-fn style(global: &GlobalSettings, environment: &Environment) -> Style {
+pub(super) fn style(global: &GlobalSettings, environment: &Environment) -> Style {
     let stderr = std::io::stderr();
     let terminal = stderr.is_terminal() && environment.text(env::TERM) != Some("dumb");
     let colors = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
@@ -248,7 +249,9 @@ async fn build_one(
     committed: Option<i64>,
 ) -> Result<Delivered, Failure> {
     let defaults = frontend.defaults(&settings.request.args)?;
-    let names = settings.tags(&defaults)?;
+    let resolved = settings.names(&defaults)?;
+    let names = resolved.names.clone();
+    tell(&resolved, &engine.sink);
     let platforms = settings.platforms(&defaults);
     // What cannot end well should not begin.
     for output in &settings.outputs {
@@ -257,7 +260,7 @@ async fn build_one(
     let pusher = settings
         .outputs
         .contains(&Output::Registry)
-        .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), engine.sink.clone(), &names));
+        .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), &names));
     let early = pusher.clone();
     let ready = Arc::new(move |layer: &Descriptor, origin: Option<&BlobOrigin>| {
         if let Some(pusher) = &early {
@@ -267,10 +270,11 @@ async fn build_one(
     let cache = cache(engine, settings, &names);
     let options = solve::Options {
         cache: cache.clone(),
-        ..options(settings, file, platforms, committed, &engine.sink)
+        ..described(&resolved, options(settings, file, platforms, committed, &engine.sink))
     };
     let built = solve::build(engine, frontend, &options, ready).await?;
-    let delivered = deliver(engine, settings, built, names, pusher.as_ref()).await?;
+    let naming = Naming::new(&resolved, options.index_annotations.clone());
+    let delivered = deliver(engine, settings, built, naming, pusher.as_ref()).await?;
     if let Some(cache) = cache {
         cache.finish(CACHE_BUDGET).await?;
     }

@@ -2,7 +2,10 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, validate, why};
+use super::{
+    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, logs, promote, push, release,
+    rm, schema, validate, why,
+};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -32,6 +35,11 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Push(push::PushArgs),
+    Promote(promote::PromoteArgs),
+    Index(index::IndexArgs),
+    Rm(rm::RmArgs),
+    Release(release::ReleaseArgs),
     Cache(cache::CacheArgs),
     /// The same as `cache gc`
     #[command(hide = true)]
@@ -53,6 +61,11 @@ impl Cli {
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,
+            Command::Push(args) => push::run(args, global, environment).await,
+            Command::Promote(args) => promote::run(args, global, environment).await,
+            Command::Index(args) => index::run(args, global, environment).await,
+            Command::Rm(args) => rm::run(args, global, environment).await,
+            Command::Release(args) => release::run(args, global, environment).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,
             Command::Why(args) => why::run(args, global).await,

@@ -10,7 +10,7 @@
 //! | `request` | one request with authentication, redirects, retries |
 //! | `challenge`, `token` | what a registry asks for, and the tokens it gets |
 //! | `credentials` | where passwords and identity tokens come from |
-//! | `manifest`, `pull`, `fetch`, `download`, `file`, `upload`, `chunks` | what the client can do |
+//! | `manifest`, `pull`, `fetch`, `download`, `file`, `upload`, `chunks`, `tagging` | what the client can do |
 //! | `policy` | quirks by registry |
 //!
 //! The client is our own and not `oci-client`'s. That one never retries and drops `Retry-After`, panics where no
@@ -42,6 +42,7 @@ mod request;
 mod retry;
 mod secret;
 mod settings;
+mod tagging;
 mod token;
 mod upload;
 
@@ -56,6 +57,7 @@ pub use pull::BlobStream;
 pub(crate) use retry::{Backoff, may_pass, retry_after};
 pub use secret::Secret;
 pub use settings::{HostSettings, Patience, Proxy, Settings};
+pub use tagging::referrers_tag;
 pub use upload::Blob;
 
 /// The result of what this room does.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{ColorChoice, ForeignFlags, Progress, build::CompressionKind};
+use super::{ColorChoice, ForeignFlags, Progress, SetFlags, TagFlags, TagRuleFlags, build::CompressionKind};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -47,9 +47,18 @@ pub struct BuildFlags {
     /// What the image says of itself.
     #[command(flatten, next_help_heading = "The image")]
     pub image: ImageFlags,
+    /// Rules that name it.
+    #[command(flatten, next_help_heading = "The image")]
+    pub tag_rules: TagRuleFlags,
     /// Where it goes.
     #[command(flatten, next_help_heading = "Where it goes")]
     pub output: OutputFlags,
+    /// How tags are moved.
+    #[command(flatten, next_help_heading = "Releases")]
+    pub tags: TagFlags,
+    /// Parts of an image.
+    #[command(flatten, next_help_heading = "Releases")]
+    pub set: SetFlags,
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,

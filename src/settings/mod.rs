@@ -18,11 +18,15 @@ pub mod env;
 mod eviction;
 mod flags;
 mod foreign;
+mod git;
 mod global;
 mod limits;
 mod output_flag;
 mod pairs;
 mod registry;
+mod release;
+mod tag_event;
+mod tag_rules;
 mod tags;
 mod target;
 
@@ -43,7 +47,9 @@ pub use foreign::{Call, ForeignFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
-pub use tags::resolve_tags;
+pub use release::{SetFlags, TagFlags, index_annotations, releases};
+pub use tag_rules::{Levels, NamingFlags, ResolvedNames, TagRuleFlags, Tagging};
+pub use tags::{parse_tag, resolve_tags};
 pub use target::parse_target;
 
 use crate::error::{Explain, Kind};

@@ -18,6 +18,8 @@ pub struct Options {
     pub basic: bool,
     /// Speaks TLS with a certificate of an authority of its own.
     pub tls: bool,
+    /// Keeps a log of all requests.
+    pub log: bool,
 }
 
 /// The registry. It is killed when it is dropped, and its storage deleted.
@@ -54,8 +56,9 @@ impl Registry {
         let at = |name: &str| folder.path().join(name);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut config = format!(
-            "version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
+            "version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: {}\nstorage:\n  filesystem:\n    \
              rootdirectory: {}\n  delete:\n    enabled: true\n",
+            !options.log,
             at("storage").display()
         );
         if options.basic {
@@ -93,7 +96,7 @@ impl Registry {
             .arg(at("config.yml"))
             .env("OTEL_TRACES_EXPORTER", "none")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(fs::File::create(at("requests")).unwrap())
             .stderr(fs::File::create(at("log")).unwrap())
             .spawn()
             .expect("the program docker-registry (Debian: docker-registry) is needed for this test");
@@ -119,6 +122,13 @@ impl Registry {
     /// Its name in references.
     pub fn host(&self) -> String {
         format!("localhost:{}", self.port)
+    }
+
+    /// How many requests came with this method and a path that ends so.
+    pub fn count(&self, method: &str, path: &str) -> usize {
+        let requests = fs::read_to_string(self.folder.path().join("requests")).unwrap();
+        let (begin, end) = (format!("\"{method} "), format!("{path} HTTP/1.1\""));
+        requests.lines().filter(|line| line.contains(&begin) && line.contains(&end)).count()
     }
 
     /// The certificate authority, as PEM, if it speaks TLS.
