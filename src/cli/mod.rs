@@ -22,6 +22,7 @@ mod outputs;
 mod printer;
 mod schema;
 mod tags;
+mod tags_text;
 mod validate;
 mod why;
 mod why_text;
