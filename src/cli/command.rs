@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     ExitStatus, build, cache, check, convert, doctor, images, index, inspect, logs, promote, push, release,
-    rm, schema, validate, why,
+    rm, schema, tags, validate, why,
 };
 use crate::{
     error::Failure,
@@ -40,6 +40,7 @@ enum Command {
     Index(index::IndexArgs),
     Rm(rm::RmArgs),
     Release(release::ReleaseArgs),
+    Tags(tags::TagsArgs),
     Cache(cache::CacheArgs),
     /// The same as `cache gc`
     #[command(hide = true)]
@@ -66,6 +67,7 @@ impl Cli {
             Command::Index(args) => index::run(args, global, environment).await,
             Command::Rm(args) => rm::run(args, global, environment).await,
             Command::Release(args) => release::run(args, global, environment).await,
+            Command::Tags(args) => tags::run(args, global, environment).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,
             Command::Why(args) => why::run(args, global).await,

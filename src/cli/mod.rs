@@ -28,6 +28,7 @@ mod release;
 mod rm;
 mod schema;
 mod tags;
+mod tags_text;
 mod validate;
 mod why;
 mod why_text;
