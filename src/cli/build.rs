@@ -12,6 +12,7 @@ use clap::Args;
 use super::{
     ExitStatus, cache, check,
     engine::engine,
+    lock,
     outputs::{Delivered, deliver},
     printer::{HostError, Printer},
 };
@@ -21,6 +22,7 @@ use crate::{
     error::{Failure, public_text},
     event::Sink,
     image::BlobOrigin,
+    lock::Pins,
     oci::{Descriptor, Platform, Reference},
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
@@ -81,7 +83,7 @@ pub(super) async fn run(
 }
 
 /// How events are shown: bars on a terminal that can draw them, else lines.
-fn style(global: &GlobalSettings, environment: &Environment) -> Style {
+pub(super) fn style(global: &GlobalSettings, environment: &Environment) -> Style {
     let stderr = std::io::stderr();
     let terminal = stderr.is_terminal() && environment.text(env::TERM) != Some("dumb");
     let colors = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
@@ -118,6 +120,8 @@ async fn build_with(
         Some(ContextSource::Directory(root)) if committed.is_some() => Some(root.as_path()),
         _ => None,
     };
+    let pins = settings.files.iter().map(|file| lock::pins(settings, file, fetched, sink));
+    let pins = pins.collect::<Result<Vec<_>, _>>()?;
     let name = |file: &BuildFile| match (context, fetched) {
         (Some(context), Some(root)) => name_in_context(file, context, root),
         _ => name_of(file),
@@ -126,8 +130,8 @@ async fn build_with(
         settings.files.iter().map(|file| read(file, &name(file), sink)).collect::<Result<Vec<_>, _>>()?;
     warn_of_unknown_arguments(settings, &frontends, sink)?;
     let mut built = Vec::new();
-    for (file, frontend) in settings.files.iter().zip(&frontends) {
-        built.push(build_one(engine, settings, file, frontend.as_ref(), *committed).await?);
+    for ((file, frontend), pins) in settings.files.iter().zip(&frontends).zip(pins) {
+        built.push(build_one(engine, settings, file, frontend.as_ref(), *committed, pins).await?);
     }
     Ok(built)
 }
@@ -182,7 +186,7 @@ pub(super) fn name_of(file: &BuildFile) -> String {
 const STANDARD_INPUT: &str = "standard input";
 
 /// Reads a file that says what to build.
-fn read(file: &BuildFile, name: &str, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
+pub(super) fn read(file: &BuildFile, name: &str, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
     let bytes = bytes_of(file)?;
     Ok(match file {
         BuildFile::Spec(_) => Box::new(Spec::from_bytes(name, &bytes)?),
@@ -246,6 +250,7 @@ async fn build_one(
     file: &BuildFile,
     frontend: &dyn Frontend,
     committed: Option<i64>,
+    pins: Option<Arc<Pins>>,
 ) -> Result<Delivered, Failure> {
     let defaults = frontend.defaults(&settings.request.args)?;
     let names = settings.tags(&defaults)?;
@@ -267,6 +272,7 @@ async fn build_one(
     let cache = cache(engine, settings, &names);
     let options = solve::Options {
         cache: cache.clone(),
+        pins,
         ..options(settings, file, platforms, committed, &engine.sink)
     };
     let built = solve::build(engine, frontend, &options, ready).await?;
@@ -293,7 +299,7 @@ fn cache(engine: &Engine, settings: &BuildSettings, names: &[Reference]) -> Opti
 }
 
 /// What the engine is asked for.
-fn options(
+pub(super) fn options(
     settings: &BuildSettings,
     file: &BuildFile,
     platforms: Vec<Platform>,
@@ -322,6 +328,7 @@ fn options(
         compression: settings.compression.resolve(),
         split_copies: settings.split_copy,
         commands: settings.commands.clone(),
+        pins: None,
         pull: settings.cache.pull,
         no_cache: settings.cache.no_cache,
         no_cache_stages: settings.cache.no_cache_filter.clone(),
@@ -331,7 +338,7 @@ fn options(
 }
 
 /// The path as the user knows it: relative to where they are, if it is below.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let current = std::env::current_dir().ok();
     let relative = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
     relative.unwrap_or(path).display().to_string()

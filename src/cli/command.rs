@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, validate, why};
+use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, lock, logs, schema, validate, why};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -29,6 +29,7 @@ enum Command {
     Build(Box<build::BuildArgs>),
     Check(check::CheckArgs),
     Convert(convert::ConvertArgs),
+    Lock(Box<lock::LockArgs>),
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
@@ -50,6 +51,7 @@ impl Cli {
             Command::Build(args) => build::run(*args, global, environment).await,
             Command::Check(args) => check::run(args, environment).await,
             Command::Convert(args) => convert::run(args, environment).await,
+            Command::Lock(args) => lock::run(*args, global, environment).await,
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,

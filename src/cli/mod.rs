@@ -16,6 +16,8 @@ mod engine;
 mod images;
 mod inspect;
 mod inspect_text;
+mod lock;
+mod lock_text;
 mod logs;
 mod open;
 mod outputs;
