@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, lock, logs, schema, validate, why};
+use super::{
+    ExitStatus, build, cache, check, convert, doctor, images, inspect, lock, logs, schema, validate, why,
+};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},

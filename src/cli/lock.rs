@@ -35,7 +35,7 @@ Examples:
   imgbuild lock                       of all stages
   imgbuild lock --update              look up everything anew
   imgbuild lock --update python:3.12  look up this alone
-  imgbuild lock --check               fail if it is not up to date; nothing is written
+  imgbuild lock --check               fail if it is not up to date
   imgbuild lock --fetch && imgbuild build --locked";
 
 /// Write down what images, URLs and Git references mean
@@ -162,7 +162,18 @@ async fn locked(
         let gone = folder.is_some_and(|folder| !folder.join(file).is_file());
         gone || whole && names.iter().any(|name| name == file)
     });
-    after.merge(found.lock);
+    after.merge(found.lock.clone());
+    let named = work.update.as_ref().is_some_and(|names| !names.is_empty());
+    for (input, entry) in &before.entries {
+        let untouched = renewed.contains(input) && !found.lock.entries.contains_key(input);
+        if named && untouched && after.entries.contains_key(input) {
+            let files: Vec<&str> = entry.used_by.iter().map(String::as_str).collect();
+            engine.sink.warn(format!(
+                "{input} was not looked up: it is used by {}, to be named with -f",
+                files.join(", ")
+            ));
+        }
+    }
     Ok((after, found.missing))
 }
 

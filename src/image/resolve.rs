@@ -241,10 +241,7 @@ impl Found<'_> {
             _ => Err(ImageError::Platform {
                 name: self.name.to_owned(),
                 wanted: Box::new(wanted.clone()),
-                there: platforms
-                    .map(|(_, platform)| platform.normalised())
-                    .filter(is_real)
-                    .collect(),
+                there: platforms.map(|(_, platform)| platform.normalised()).filter(is_real).collect(),
             }),
         }
     }

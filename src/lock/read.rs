@@ -88,11 +88,7 @@ impl Reader<'_> {
         }
     }
 
-    fn fields<'v, 'i>(
-        &self,
-        value: &'v Value<'i>,
-        known: &[&str],
-    ) -> Result<Fields<'_, 'v, 'i>, Diagnostic> {
+    fn fields<'v, 'i>(&self, value: &'v Value<'i>, known: &[&str]) -> Result<Fields<'_, 'v, 'i>, Diagnostic> {
         let table = value.get_ref().as_table().ok_or_else(|| self.wrong(value, "an entry", "a table"))?;
         match table.iter().find(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
             Some((key, _)) => Err(self.unknown(key, known)),
@@ -133,7 +129,8 @@ impl Reader<'_> {
             None => None,
             Some(value) => {
                 let number = value.get_ref().as_integer();
-                let number = number.and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
+                let number =
+                    number.and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
                 Some(number.ok_or_else(|| self.wrong(value, "modified", "a number of seconds"))?)
             }
         };
@@ -183,9 +180,8 @@ impl<'v, 'i> Fields<'_, 'v, 'i> {
 
     fn needed(&self, name: &str) -> Result<&'v Value<'i>, Diagnostic> {
         let place = self.reader.file.at(self.at.span());
-        self.get(name).ok_or_else(|| {
-            Diagnostic::new(format!("the entry has no `{name}`")).at(place, "").hint(AGAIN)
-        })
+        self.get(name)
+            .ok_or_else(|| Diagnostic::new(format!("the entry has no `{name}`")).at(place, "").hint(AGAIN))
     }
 
     fn optional(&self, name: &str) -> Result<Option<String>, Diagnostic> {

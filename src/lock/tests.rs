@@ -51,7 +51,10 @@ fn what_is_wrong_is_shown_at_its_line() {
     let image = |more: &str| format!("{head}[[image]]\nname = \"docker.io/library/a:1\"\n{more}");
     let cases = [
         (String::new(), "imgbuild.lock:1: there is no `version`"),
-        ("version = 2".into(), "imgbuild.lock:1: this lock has a version that is not known: 1 is the only one"),
+        (
+            "version = 2".into(),
+            "imgbuild.lock:1: this lock has a version that is not known: 1 is the only one",
+        ),
         ("version = \"1\"".into(), "imgbuild.lock:1: version must be a number"),
         (format!("{head}x = 1"), "imgbuild.lock:2: unknown key `x`"),
         (format!("{head}image = 1"), "imgbuild.lock:2: image must be a list of tables"),
@@ -61,7 +64,10 @@ fn what_is_wrong_is_shown_at_its_line() {
         (image("diegst = 1"), "imgbuild.lock:4: unknown key `diegst`"),
         (image(&format!("digest = \"{digest}\"\nused-by = 1")), "imgbuild.lock:5: used-by must be a list"),
         (
-            format!("{head}[[image]]\nname = \"a@{digest}\"\ndigest = \"{}\"\nused-by = []", Digest::of(b"x")),
+            format!(
+                "{head}[[image]]\nname = \"a@{digest}\"\ndigest = \"{}\"\nused-by = []",
+                Digest::of(b"x")
+            ),
             "imgbuild.lock:4: digest must be the one of the name",
         ),
         (
@@ -89,18 +95,15 @@ fn a_text_means_names() {
         ("alpine", &["alpine:latest"][..]),
         ("docker.io/library/alpine:latest", &["alpine:latest"]),
         ("alpine:3", &[]),
-        ("https://h/a.tgz", &["https://h/a.tgz?[30d8ae93e503]"]),
+        ("https://h/a.tgz", &["https://h/a.tgz"]),
         ("https://h/x.git", &["https://h/x.git", "https://h/x.git#main"]),
         ("https://h/x.git#main", &["https://h/x.git#main"]),
         ("https://h/x.git#v1", &[]),
     ] {
         let found: Vec<String> = lock.meant_by(text).iter().map(Input::to_string).collect();
-        let shown: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         // What stands for a query is checked by the snapshot.
-        let plain = |all: &[String]| -> Vec<String> {
-            all.iter().map(|name| name.split('?').next().unwrap().to_owned()).collect()
-        };
-        assert_eq!(plain(&found), plain(&shown), "{text}");
+        let plain: Vec<&str> = found.iter().filter_map(|name| name.split('?').next()).collect();
+        assert_eq!(plain, names, "{text}");
     }
 }
 
@@ -109,8 +112,9 @@ fn files_that_are_gone_take_what_they_alone_use() {
     let mut lock = sample();
     lock.forget(|file| file == "Dockerfile");
     assert_eq!(lock.entries.len(), 1);
-    let gone = changes(&sample(), &lock).into_iter().map(|change| (change.before.is_some(), change.after));
-    assert_eq!(gone.collect::<Vec<_>>(), [(true, None), (true, None), (true, None)]);
+    let before = sample();
+    let gone = changes(&before, &lock);
+    assert!(gone.len() == 3 && gone.iter().all(|change| change.before.is_some() && change.after.is_none()));
     lock.merge(sample());
     assert_eq!(lock, sample());
 }
@@ -181,9 +185,8 @@ fn entry() -> impl Strategy<Value = (Input, Pin)> {
 fn lock() -> impl Strategy<Value = Lock> {
     let used_by = collection::btree_set(any::<String>(), 0..3);
     collection::vec((entry(), used_by), 0..8).prop_map(|all| {
-        let entry = |((input, pin), used_by): ((Input, Pin), BTreeSet<String>)| {
-            (input, Entry { pin, used_by })
-        };
+        let entry =
+            |((input, pin), used_by): ((Input, Pin), BTreeSet<String>)| (input, Entry { pin, used_by });
         Lock { entries: all.into_iter().map(entry).collect() }
     })
 }

@@ -78,11 +78,7 @@ pub fn checkout(
 ///
 /// # Errors
 /// As of [`checkout`].
-pub fn look_up(
-    store: &Store,
-    source: &GitSource,
-    certificates: &[Vec<u8>],
-) -> Result<String, RemoteError> {
+pub fn look_up(store: &Store, source: &GitSource, certificates: &[Vec<u8>]) -> Result<String, RemoteError> {
     let home = home(store, source);
     let _lock = store.lock_folder(&home)?;
     let git = Git::open(source, &home, certificates)?;

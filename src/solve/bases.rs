@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use super::{Engine, Options};
 use crate::{
     error::{Explain, Failure},
+    event::Sink,
     image::{Base, ImageError, Resolver},
     lock::{ImagePin, Pins},
     recipe::{BaseConfigs, BaseImage, Frontend, ImageSource},
@@ -101,13 +102,14 @@ impl<'a> Bases<'a> {
         Ok(())
     }
 
-    /// Looks up what the name of an image means now.
-    pub(super) async fn look_up(&self, image: &BaseImage) -> Result<ImagePin, Failure> {
+    /// Looks up what the name of an image means now, and tells of that to `sink`.
+    pub(super) async fn look_up(&self, image: &BaseImage, sink: &Sink) -> Result<ImagePin, Failure> {
         let ImageSource::Reference(reference) = &image.image else {
             let name = image.image.to_string();
             return Err(ImageError::NotFound { name }.into());
         };
-        self.resolver.look_up(reference).await.map_err(|error| self.at_its_place(image, error))
+        let resolver = Resolver { sink: sink.clone(), ..self.resolver.clone() };
+        resolver.look_up(reference).await.map_err(|error| self.at_its_place(image, error))
     }
 
     /// The error with the place where the file names the image, if the front end knows it.

@@ -96,7 +96,9 @@ struct Remote<'a> {
 impl Finder<'_> {
     /// Finds the inputs of one target. The names of the stages that it needs.
     async fn target(&mut self, options: &Options) -> Result<HashSet<String>, Failure> {
-        let mut bases = Bases::new(self.engine, self.frontend, options);
+        // What is looked up is told of: that it is then read is not worth a line.
+        let silent = Engine { sink: Sink::silent(), ..self.engine.clone() };
+        let mut bases = Bases::new(&silent, self.frontend, options);
         let mut wanted = bases.first()?;
         while !wanted.is_empty() {
             if !self.images(&mut bases, wanted).await? {
@@ -135,8 +137,9 @@ impl Finder<'_> {
             self.inputs.missing.extend(unknown.into_iter().map(|(input, _)| input));
             return Ok(false);
         }
-        let looking = &*bases;
-        let found = try_join_all(unknown.iter().map(async |(_, image)| looking.look_up(image).await)).await?;
+        let (looking, sink) = (&*bases, &self.engine.sink);
+        let look_up = async |(_, image): &(Input, &BaseImage)| looking.look_up(image, sink).await;
+        let found = try_join_all(unknown.iter().map(look_up)).await?;
         for ((input, _), pin) in unknown.into_iter().zip(found) {
             self.inputs.lock.put(input, Pin::Image(pin), self.locking.file);
         }

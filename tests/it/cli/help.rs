@@ -10,11 +10,12 @@ fn help_fits_a_screen() {
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["--help"],
     &["build", "-h"],
     &["check", "-h"],
     &["convert", "-h"],
+    &["lock", "-h"],
     &["inspect", "-h"],
     &["validate", "-h"],
     &["images", "-h"],
