@@ -9,8 +9,9 @@ use std::{
 };
 
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::{OnceCell, Semaphore, SetOnce},
-    task::{JoinSet, spawn_blocking},
+    task::{JoinSet, block_in_place, spawn_blocking},
 };
 
 use super::{
@@ -361,6 +362,15 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StepError> {
     spawn_blocking(work).await.map_err(|error| StepError::Worker(error.to_string()))
+}
+
+/// Runs work that blocks and is mostly short on this thread, whose other tasks are taken over by another one meanwhile. To
+/// another thread and back takes longer than such work, and a chain of commands does it for each.
+pub(super) fn briefly<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
 }
 
 /// Locks, also after a panic of another thread: the maps are never left half-changed.
