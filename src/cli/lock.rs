@@ -193,6 +193,9 @@ fn renewed<'a>(
             let known: Vec<String> =
                 locks.flat_map(|lock| lock.entries.keys()).map(ToString::to_string).collect();
             let error = SettingsError::not_found(format!("{name} is not locked, and cannot be updated"));
+            if Path::new(name).is_dir() {
+                return Err(error.hint("the context goes before --update, which takes names"));
+            }
             return Err(match (closest(name, known.iter().map(String::as_str)), &known[..]) {
                 (Some(near), _) => error.hint(format!("did you mean `{near}`?")),
                 (None, []) => error.hint("run `imgbuild lock` first"),

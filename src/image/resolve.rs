@@ -57,10 +57,10 @@ impl Resolver {
                     None => None,
                 };
                 if let Some((pins, pin)) = pin {
-                    let base = self.locked(&name, reference, pin).await?.base(&wanted.platform).await?;
-                    let platform = wanted.platform.to_string();
-                    pins.check_manifest(reference, pin, &platform, &base.digest)?;
-                    return Ok(finished(task, base));
+                    let found = self.locked(&name, reference, pin).await?;
+                    let chosen = found.first(&wanted.platform).await?;
+                    pins.check_manifest(reference, pin, &wanted.platform, &chosen)?;
+                    return Ok(finished(task, found.base(&wanted.platform).await?));
                 }
                 let remote = async || self.remote(&name, reference).await?.base(&wanted.platform).await;
                 match self.local(&name, reference, &wanted.platform).await {
@@ -182,6 +182,15 @@ impl Found<'_> {
             }
         }
         Ok(platforms)
+    }
+
+    /// What the image's own document names for a platform: itself, if it is no index.
+    async fn first(&self, wanted: &Platform) -> Result<Digest, ImageError> {
+        if !media_type::is_index(&self.root.media_type) {
+            return Ok(self.root.digest);
+        }
+        let index = Index::parse(&self.read(&self.root).await?).map_err(|source| self.document(source))?;
+        Ok(self.choose(&index, wanted)?.digest)
     }
 
     async fn base(self, wanted: &Platform) -> Result<Base, ImageError> {

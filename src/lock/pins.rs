@@ -8,7 +8,7 @@ use std::{
 use super::{ImagePin, Input, Lock, LockError, Pin, WebPin};
 use crate::{
     event::Sink,
-    oci::{Digest, Reference},
+    oci::{Digest, Platform, Reference},
 };
 
 /// A lock as a build uses it: what a name means is what it says. A name that it does not have is told of once, or is an
@@ -39,7 +39,7 @@ impl Pins {
         }
     }
 
-    /// Checks that a manifest of a locked image is one that the lock names.
+    /// Checks that what a locked image's index names for a platform is what the lock says.
     ///
     /// # Errors
     /// It is another one.
@@ -47,16 +47,17 @@ impl Pins {
         &self,
         reference: &Reference,
         pin: &ImagePin,
-        platform: &str,
+        platform: &Platform,
         found: &Digest,
     ) -> Result<(), LockError> {
-        if pin.platforms.values().any(|known| known == found) || pin.digest == *found {
+        // Where there are none, the index did not say what its manifests are for.
+        if pin.platforms.is_empty() || pin.platforms.values().any(|known| known == found) {
             return Ok(());
         }
         Err(LockError::Manifest {
             what: Input::image(reference).to_string(),
             lock: self.shown.clone(),
-            platform: platform.to_owned(),
+            platform: platform.to_string(),
             found: found.to_string(),
         })
     }

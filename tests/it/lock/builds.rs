@@ -92,6 +92,12 @@ fn what_the_file_says_itself_goes_with_the_lock() {
     ctx.told(&["build", "--locked"]);
     let text = ctx.lock_text();
     assert!(text.contains(&format!("name = \"{name}@{digest}\"")) && text.matches("[[image]]").count() == 1);
+    // Of two locks merged badly, it is refused.
+    let amd64 = text.lines().find(|line| line.starts_with("\"linux/amd64\"")).unwrap();
+    let other = format!("\"linux/amd64\" = \"sha256:{}\"", "0".repeat(64));
+    ctx.write("imgbuild.lock", text.replace(amd64, &other));
+    let (status, told) = ctx.refuses(&["build", "--platform", "linux/amd64"]);
+    assert!(status == 2 && told.contains("for linux/amd64, which imgbuild.lock does not name"), "{told}");
     // Changed by hand, it is refused at its line.
     let wrong = text.replacen(&format!("digest = \"{digest}"), "digest = \"sha256:", 1);
     ctx.write("imgbuild.lock", wrong);

@@ -76,3 +76,24 @@ fn a_locked_build_needs_neither_registry_nor_server() {
             .concat(),
     );
 }
+
+#[test]
+fn commands_have_all_that_they_need() {
+    let registry = PlainRegistry::start();
+    let (base, tool) = (format!("{}/team/bb:1", registry.host()), format!("{}/team/tool:2", registry.host()));
+    push(&tool, "/tool", "tool");
+    let busybox = TestContext::new();
+    run(&mut busybox.with_busybox().command(&["build", "-q", "-t", &base, "--push", "base"]));
+    let ctx = TestContext::new();
+    ctx.write(
+        "Dockerfile",
+        format!(
+            "FROM {base} AS made\nRUN --mount=from={tool},target=/t cat /t/tool > /made\n\
+             FROM {base}\nCOPY --from=made /made /\nRUN cat /made /made > /twice\n"
+        ),
+    );
+    let told = ctx.told(&["lock", "--fetch"]);
+    assert!(told.contains("2 added"), "{told}");
+    drop(registry);
+    assert_eq!(ctx.images(&["--locked"]).remove(0).member("twice").text(), "tooltool");
+}
