@@ -45,6 +45,14 @@ fn the_text_is_sorted_and_has_no_secrets() {
 }
 
 #[test]
+fn the_documentation_shows_a_lock() {
+    let text = include_str!("../../docs/lock.md");
+    let (_, text) = text.split_once("```toml\n").unwrap();
+    let (text, _) = text.split_once("```").unwrap();
+    assert_eq!(parse(text).unwrap().to_string(), text);
+}
+
+#[test]
 fn what_is_wrong_is_shown_at_its_line() {
     let digest = Digest::of(b"");
     let head = "version = 1\n";
