@@ -53,6 +53,11 @@ impl Context {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// How many files and directories it had when it was looked at last; 0 if that is not known.
+    pub fn known_files(&self) -> usize {
+        self.inner.cache.len()
+    }
+
     /// The root, canonical.
     pub fn root(&self) -> &Path {
         &self.inner.root

@@ -13,7 +13,7 @@ use crate::{
 use std::path::Path;
 
 /// What to pick.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
     /// Paths or globs relative to the context's root, in the syntax of [`super::Pattern`].
     pub sources: Vec<String>,
@@ -93,11 +93,12 @@ fn collect<'t>(
             continue;
         }
         let (relative, path) = (join(relative, &child.name), join(path, &child.name));
-        let start = chosen.len();
-        chosen.push(Chosen { node: child, relative: relative.clone(), path: path.clone() });
         if !child.is_dir() {
+            chosen.push(Chosen { node: child, relative, path });
             continue;
         }
+        let start = chosen.len();
+        chosen.push(Chosen { node: child, relative: relative.clone(), path: path.clone() });
         let below = exclude.enter(at, &child.name, verdict);
         if !verdict.excluded() || exclude.may_reinclude(&below) {
             collect(child, (&relative, &path), exclude, &below, chosen);

@@ -83,6 +83,11 @@ impl StatCache {
         fs::read(path).ok().and_then(|bytes| Self::decode(&bytes)).unwrap_or_default()
     }
 
+    /// How many files and directories it knows.
+    pub(super) fn len(&self) -> usize {
+        self.directories.values().map(|directory| directory.entries.len()).sum()
+    }
+
     pub(super) fn directory(&self, path: &[u8]) -> Option<&Directory> {
         self.directories.get(path)
     }

@@ -57,7 +57,7 @@ pub use error::SandboxError;
 pub use execution::{Execution, Exit, FileContent, FileMount, Limits, Network, Root, RunMount, Stream, User};
 pub use fault::Fault;
 pub use mode::Mode;
-pub use pages::keep_pages_small;
+pub use pages::{keep_pages_small, let_pages_be_huge};
 pub use probe::Examined;
 pub use root::HOSTNAME;
 pub use tree::remove as remove_tree;

@@ -20,6 +20,12 @@ pub fn keep_pages_small() {
     }
 }
 
+/// Switches them on again, if this program switched them off: for work that needs much memory at once.
+pub fn let_pages_be_huge() {
+    restore();
+    SWITCHED_OFF.store(false, Ordering::Relaxed);
+}
+
 /// Whether [`keep_pages_small`] did it. The switch outlives `exec`, what this process knows does not.
 pub(super) fn switched_off() -> bool {
     SWITCHED_OFF.load(Ordering::Relaxed)

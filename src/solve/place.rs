@@ -211,14 +211,17 @@ fn missing_parents(entries: &[Entry]) -> Result<Vec<EntryPath>, Conflict> {
         while around.last().is_some_and(|directory| !entry.path.starts_with(directory)) {
             around.pop();
         }
-        let mut chain = Vec::new();
-        let mut parent = entry.path.parent();
-        while let Some(path) = parent.filter(|path| around.last() != Some(path)) {
-            parent = path.parent();
-            chain.push(path);
+        // Most entries lie beside the one before.
+        if entry.path.parent_bytes() != around.last().map(EntryPath::as_bytes) {
+            let mut chain = Vec::new();
+            let mut parent = entry.path.parent();
+            while let Some(path) = parent.filter(|path| around.last() != Some(path)) {
+                parent = path.parent();
+                chain.push(path);
+            }
+            missing.extend(chain.iter().rev().cloned());
+            around.extend(chain.into_iter().rev());
         }
-        missing.extend(chain.iter().rev().cloned());
-        around.extend(chain.into_iter().rev());
         if is_directory(&entry.kind) && around.last() != Some(&entry.path) {
             around.push(entry.path.clone());
         }

@@ -35,6 +35,7 @@ use crate::{
     oci::Digest,
     recipe::{ContextSource, StepKind},
     rootfs::{RootfsError, TarIndex},
+    sandbox,
     store::Bucket,
 };
 
@@ -52,6 +53,8 @@ pub(super) struct Run {
     pub(super) trust: Trust,
     /// Whether something was needed that a record spoke of, and is gone.
     pub(super) lost: AtomicBool,
+    /// What was found in contexts before its turn.
+    pub(super) ahead: step::Ahead,
     /// What views have looked at.
     pub(super) placed: step::PlacedLayers,
     /// The bases' layers on their way.
@@ -134,6 +137,7 @@ impl Run {
             source_date_epoch: options.source_date_epoch,
             trust,
             lost: AtomicBool::new(false),
+            ahead: step::Ahead::default(),
             placed: step::PlacedLayers::default(),
             base_layers: BaseLayers::new(),
             journal,
@@ -211,9 +215,19 @@ impl Run {
 
     async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Vec<Piece>), Failure> {
         let node = self.node_of(id);
-        for needed in needed(node) {
-            self.made[needed.0].wait().await;
-        }
+        let ahead = async {
+            let Some(wanted) = step::wanted_ahead(self, id) else { return Ok(()) };
+            let _permit = self.limits.entries.acquire().await;
+            let run = Arc::clone(self);
+            blocking(move || step::look_ahead(&run, wanted)).await
+        };
+        let below = async {
+            for needed in needed(node) {
+                self.made[needed.0].wait().await;
+            }
+            Ok(())
+        };
+        tokio::try_join!(ahead, below).map_err(|error: StepError| error.at(node))?;
         let carried = match &node.kind {
             StepKind::Run(command) => command::carry_out(self, id, command).await,
             _ => self.files(id).await,
@@ -318,6 +332,9 @@ fn needed(node: &Node) -> Vec<NodeId> {
     trees.chain([&node.below]).flat_map(|tree: &Tree| tree.nodes.iter().copied()).collect()
 }
 
+/// So many files of a context are worth huge pages: to look at them takes tens of megabytes, all at once.
+const MANY_FILES: usize = 10_000;
+
 /// The build contexts that the graph uses.
 fn open_contexts(
     engine: &Engine,
@@ -333,6 +350,9 @@ fn open_contexts(
         let beside = options.file.as_deref().filter(|_| name.is_empty());
         let ignore = Ignore::load(path, beside)?;
         let context = Context::open(path, ignore, &engine.store, &engine.sink)?;
+        if context.known_files() >= MANY_FILES {
+            sandbox::let_pages_be_huge();
+        }
         let home = engine.store.root().canonicalize().unwrap_or_else(|_| engine.store.root().to_owned());
         let inside = home.strip_prefix(context.root()).ok();
         if inside.is_some_and(|home| !context.ignore().matches(home.as_os_str().as_encoded_bytes())) {
