@@ -12,6 +12,7 @@ use clap::Args;
 use super::{
     ExitStatus, cache, check,
     engine::engine,
+    lock,
     outputs::{Delivered, Naming, deliver},
     printer::{HostError, Printer},
     tags::{described, tell},
@@ -22,6 +23,7 @@ use crate::{
     error::{Failure, public_text},
     event::Sink,
     image::BlobOrigin,
+    lock::Pins,
     oci::{Descriptor, Platform, Reference},
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
@@ -119,6 +121,8 @@ async fn build_with(
         Some(ContextSource::Directory(root)) if committed.is_some() => Some(root.as_path()),
         _ => None,
     };
+    let pins = settings.files.iter().map(|file| lock::pins(settings, file, fetched, sink));
+    let pins = pins.collect::<Result<Vec<_>, _>>()?;
     let name = |file: &BuildFile| match (context, fetched) {
         (Some(context), Some(root)) => name_in_context(file, context, root),
         _ => name_of(file),
@@ -127,8 +131,8 @@ async fn build_with(
         settings.files.iter().map(|file| read(file, &name(file), sink)).collect::<Result<Vec<_>, _>>()?;
     warn_of_unknown_arguments(settings, &frontends, sink)?;
     let mut built = Vec::new();
-    for (file, frontend) in settings.files.iter().zip(&frontends) {
-        built.push(build_one(engine, settings, file, frontend.as_ref(), *committed).await?);
+    for ((file, frontend), pins) in settings.files.iter().zip(&frontends).zip(pins) {
+        built.push(build_one(engine, settings, file, frontend.as_ref(), *committed, pins).await?);
     }
     Ok(built)
 }
@@ -183,7 +187,7 @@ pub(super) fn name_of(file: &BuildFile) -> String {
 const STANDARD_INPUT: &str = "standard input";
 
 /// Reads a file that says what to build.
-fn read(file: &BuildFile, name: &str, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
+pub(super) fn read(file: &BuildFile, name: &str, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
     let bytes = bytes_of(file)?;
     Ok(match file {
         BuildFile::Spec(_) => Box::new(Spec::from_bytes(name, &bytes)?),
@@ -247,6 +251,7 @@ async fn build_one(
     file: &BuildFile,
     frontend: &dyn Frontend,
     committed: Option<i64>,
+    pins: Option<Arc<Pins>>,
 ) -> Result<Delivered, Failure> {
     let defaults = frontend.defaults(&settings.request.args)?;
     let resolved = settings.names(&defaults)?;
@@ -270,6 +275,7 @@ async fn build_one(
     let cache = cache(engine, settings, &names);
     let options = solve::Options {
         cache: cache.clone(),
+        pins,
         ..described(&resolved, options(settings, file, platforms, committed, &engine.sink))
     };
     let built = solve::build(engine, frontend, &options, ready).await?;
@@ -297,7 +303,7 @@ fn cache(engine: &Engine, settings: &BuildSettings, names: &[Reference]) -> Opti
 }
 
 /// What the engine is asked for.
-fn options(
+pub(super) fn options(
     settings: &BuildSettings,
     file: &BuildFile,
     platforms: Vec<Platform>,
@@ -326,6 +332,7 @@ fn options(
         compression: settings.compression.resolve(),
         split_copies: settings.split_copy,
         commands: settings.commands.clone(),
+        pins: None,
         pull: settings.cache.pull,
         no_cache: settings.cache.no_cache,
         no_cache_stages: settings.cache.no_cache_filter.clone(),
@@ -335,7 +342,7 @@ fn options(
 }
 
 /// The path as the user knows it: relative to where they are, if it is below.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let current = std::env::current_dir().ok();
     let relative = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
     relative.unwrap_or(path).display().to_string()

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, logs, promote, push, release,
-    rm, schema, tags, validate, why,
+    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, lock, logs, promote, push,
+    release, rm, schema, tags, validate, why,
 };
 use crate::{
     error::Failure,
@@ -32,6 +32,7 @@ enum Command {
     Build(Box<build::BuildArgs>),
     Check(check::CheckArgs),
     Convert(convert::ConvertArgs),
+    Lock(Box<lock::LockArgs>),
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
@@ -59,6 +60,7 @@ impl Cli {
             Command::Build(args) => build::run(*args, global, environment).await,
             Command::Check(args) => check::run(args, environment).await,
             Command::Convert(args) => convert::run(args, environment).await,
+            Command::Lock(args) => lock::run(*args, global, environment).await,
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,

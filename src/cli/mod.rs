@@ -17,6 +17,8 @@ mod images;
 mod index;
 mod inspect;
 mod inspect_text;
+mod lock;
+mod lock_text;
 mod logs;
 mod open;
 mod outputs;

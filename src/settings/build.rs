@@ -14,6 +14,7 @@ use super::{
     discover::{BuildFile, discover, of_files},
     env,
     flags::{ImageFlags, InputFlags, OutputFlags, WorkFlags},
+    lock::LockUse,
     output_flag::{OutputFlag, parse_output},
     pairs::Form,
     registry::RegistrySettings,
@@ -114,6 +115,8 @@ pub struct BuildSettings {
     pub commands: CommandOptions,
     /// How registries are reached.
     pub registry: RegistrySettings,
+    /// What a lock means for the build.
+    pub lock: LockUse,
 }
 
 const CONTEXT: Form =
@@ -247,6 +250,7 @@ impl BuildSettings {
             jobs,
             commands: CommandOptions { jobs: commands_at_once(&flags.work, global, jobs), ..commands },
             registry,
+            lock: flags.lock.resolve(),
         })
     }
 

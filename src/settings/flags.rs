@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{ColorChoice, ForeignFlags, Progress, SetFlags, TagFlags, TagRuleFlags, build::CompressionKind};
+use super::{
+    ColorChoice, ForeignFlags, LockFlags, Progress, SetFlags, TagFlags, TagRuleFlags, build::CompressionKind,
+};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -62,6 +64,9 @@ pub struct BuildFlags {
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,
+    /// What its inputs are.
+    #[command(flatten, next_help_heading = "How it is built")]
+    pub lock: LockFlags,
     /// Commands.
     #[command(flatten, next_help_heading = "RUN steps")]
     pub command: CommandFlags,

@@ -13,6 +13,7 @@ use crate::{
     graph::Node,
     image::ImageError,
     layer::LayerError,
+    lock::LockError,
     oci::Digest,
     recipe::{Mkdir, Rules, StepKind},
     registry::RegistryError,
@@ -208,6 +209,9 @@ pub enum StepError {
     /// An image failed.
     #[error(transparent)]
     Image(Box<ImageError>),
+    /// The lock says something else, or does not have it.
+    #[error(transparent)]
+    Lock(Box<LockError>),
     /// A download failed.
     #[error(transparent)]
     Registry(Box<RegistryError>),
@@ -296,6 +300,12 @@ impl From<RemoteError> for StepError {
     }
 }
 
+impl From<LockError> for StepError {
+    fn from(error: LockError) -> Self {
+        Self::Lock(Box::new(error))
+    }
+}
+
 impl From<RegistryError> for StepError {
     fn from(error: RegistryError) -> Self {
         Self::Registry(Box::new(error))
@@ -335,6 +345,7 @@ impl Explain for StepError {
             Self::Context(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::Registry(error) => error.kind(),
+            Self::Lock(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }
     }
@@ -385,6 +396,7 @@ impl Explain for StepError {
             Self::Context(error) => error.hints(),
             Self::Image(error) => error.hints(),
             Self::Registry(error) => error.hints(),
+            Self::Lock(error) => error.hints(),
             Self::Store(error) => error.hints(),
             _ => Vec::new(),
         }

@@ -31,6 +31,7 @@ use crate::{
     graph::{Graph, Node, NodeId, Origin, Tree},
     image::Base,
     layer::{Compression, Entry},
+    lock::Pins,
     oci::Digest,
     recipe::{ContextSource, StepKind},
     rootfs::{RootfsError, TarIndex},
@@ -66,6 +67,8 @@ pub(super) struct Run {
     pub(super) compression: Compression,
     /// How many layers a copy makes at the most that does not say it itself.
     pub(super) split_copies: u8,
+    /// What names mean, where a lock says it.
+    pub(super) pins: Option<Arc<Pins>>,
     /// Whether what names mean is asked for again.
     pub(super) pull: bool,
     no_cache: bool,
@@ -141,6 +144,7 @@ impl Run {
             ready,
             compression: options.compression,
             split_copies: options.split_copies,
+            pins: options.pins.clone(),
             pull: options.pull,
             no_cache: options.no_cache,
             no_cache_stages: options.no_cache_stages.clone(),

@@ -11,6 +11,7 @@ mod dockerfile;
 mod hostile;
 mod imports;
 mod interop;
+mod lock;
 mod registry;
 mod release;
 mod reproducible;

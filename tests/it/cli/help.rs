@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 17] = [
     &["build", "-h"],
     &["check", "-h"],
     &["convert", "-h"],
+    &["lock", "-h"],
     &["inspect", "-h"],
     &["validate", "-h"],
     &["images", "-h"],
