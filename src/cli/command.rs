@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, validate, why};
+use super::{
+    ExitStatus, build, cache, check, convert, doctor, images, inspect, login, logs, schema, validate, why,
+};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -32,6 +34,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
     Cache(cache::CacheArgs),
     /// The same as `cache gc`
     #[command(hide = true)]
@@ -52,6 +56,8 @@ impl Cli {
             Command::Convert(args) => convert::run(args, environment).await,
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
+            Command::Login(args) => login::login(args, global, environment).await,
+            Command::Logout(args) => login::logout(args, global).await,
             Command::Images(args) => images::run(args, global).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,

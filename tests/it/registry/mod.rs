@@ -1,6 +1,7 @@
 //! The registry client.
 
 mod authentication;
+mod ecr;
 mod pulling;
 mod pushing;
 mod real;
