@@ -121,16 +121,11 @@ pub(super) fn explain(action: &str, status: StatusCode, body: &[u8], credential:
 
 /// The code and message of an error: JSON as ECR has it, or XML as STS has it.
 fn code_of(body: &[u8]) -> Option<(String, String)> {
-    #[derive(serde::Deserialize)]
-    struct Json {
-        #[serde(alias = "code", alias = "Code", rename = "__type")]
-        code: String,
-        #[serde(default, alias = "Message")]
-        message: String,
-    }
-    if let Ok(json) = serde_json::from_slice::<Json>(body) {
-        let code = json.code.rsplit('#').next().unwrap_or_default().to_owned();
-        return Some((code, json.message));
+    if let Ok(serde_json::Value::Object(json)) = serde_json::from_slice(body) {
+        // Services agree on neither names nor their case.
+        let text = |names: &[&str]| names.iter().find_map(|name| json.get(*name)?.as_str());
+        let code = text(&["__type", "code", "Code"])?.rsplit('#').next()?;
+        return Some((code.to_owned(), text(&["message", "Message"]).unwrap_or_default().to_owned()));
     }
     let text = String::from_utf8_lossy(body);
     Some((element(&text, "Code")?.to_owned(), element(&text, "Message").unwrap_or_default().to_owned()))
@@ -155,7 +150,7 @@ mod tests {
                 "RepositoryNotFoundException",
                 "no",
             ),
-            (r#"{"__type":"com.amazonaws#AccessDenied","Message":"no"}"#, "AccessDenied", "no"),
+            (r#"{"__type":"com.amazonaws#AccessDenied","Message":"no","message":"no"}"#, "AccessDenied", "no"),
             (
                 "<E><Error><Code>ExpiredToken</Code><Message>it ended</Message></Error></E>",
                 "ExpiredToken",
