@@ -18,13 +18,14 @@ use crate::{
 };
 
 const LOGIN_EXAMPLES: &str = "\
-The registry is asked whether it takes them before anything is written. They are kept by the helper that Docker's
-config.json names (credsStore, credHelpers), else in that file; Docker, podman and others find them there.
+The registry is asked whether it takes them before anything is written. \
+They are kept by the helper that Docker's config.json names (credsStore, credHelpers), else in that file; Docker and \
+podman find them there.
 
 Examples:
   imgbuild login ghcr.io -u me            asks for the password
   imgbuild login ghcr.io -u me --password-stdin < token
-  imgbuild login quay.io/team -u robot    for repositories below quay.io/team";
+  imgbuild login quay.io/team -u robot    for what is below quay.io/team";
 
 /// Log in to a registry
 #[derive(Debug, Args)]

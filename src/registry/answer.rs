@@ -71,7 +71,7 @@ impl Answer {
     pub(super) async fn into_error(mut self) -> RegistryError {
         let status = self.status();
         let after = retry_after(self.headers(), std::time::SystemTime::now());
-        let limit = RateLimit::of(self.headers());
+        let limit = RateLimit::of(self.headers()).map(Box::new);
         let mut body = Vec::new();
         // A body that breaks off still says something.
         while body.len() < ERROR_BODY

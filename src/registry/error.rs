@@ -49,7 +49,7 @@ pub enum RegistryError {
         /// How long the registry asks to wait.
         after: Option<Duration>,
         /// What the registry says of its limit.
-        limit: Option<RateLimit>,
+        limit: Option<Box<RateLimit>>,
         /// Where the credential came from, in words.
         credential: String,
         /// The registry.

@@ -42,12 +42,23 @@ impl Client {
                 if !matches!(*error, AwsError::Nothing { .. }) {
                     self.warn_once(format!("reading {} without a password: {error}", host.name));
                 }
-                Issued { found: Found::nothing(), stale: Instant::now() + Duration::from_secs(300) }
+                Issued::new(Found::nothing(), Duration::from_secs(300))
             }
             other => other?,
         };
         *kept = Some(issued.clone());
         Ok(issued.found)
+    }
+
+    /// After a 403: whether it may be for a password that has ended before its time, for which ECR has no other word. A
+    /// new one is then worth a try.
+    pub(super) async fn may_have_ended(&self, host: &Arc<Host>, used: &Authorization) -> bool {
+        let old = |issued: &Issued| issued.since.elapsed() > Duration::from_secs(300);
+        let is_old = host.ecr.is_some() && host.issued.lock().await.as_ref().is_some_and(old);
+        if is_old {
+            self.forget_issued(host, used).await;
+        }
+        is_old
     }
 
     /// Forgets the password that a request was refused with, unless there is another one already.

@@ -54,6 +54,7 @@ mod token;
 mod upload;
 
 pub use aws::AwsError;
+pub(crate) use aws::{Key as AwsKey, Reach as AwsReach};
 pub use client::Client;
 pub use credentials::{Credential, CredentialError, Credentials, Found, Kept};
 pub use download::{Downloaded, FileVersion};

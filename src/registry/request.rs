@@ -150,6 +150,14 @@ impl Client {
                             continue;
                         }
                     }
+                    if status == StatusCode::FORBIDDEN
+                        && home
+                        && renewals < 2
+                        && self.may_have_ended(call.host, &authorization).await
+                    {
+                        renewals += 1;
+                        continue;
+                    }
                     if !retry::may_pass(status) {
                         return Ok(answer);
                     }

@@ -150,7 +150,11 @@ mod tests {
                 "RepositoryNotFoundException",
                 "no",
             ),
-            (r#"{"__type":"com.amazonaws#AccessDenied","Message":"no","message":"no"}"#, "AccessDenied", "no"),
+            (
+                r#"{"__type":"com.amazonaws#AccessDenied","Message":"no","message":"no"}"#,
+                "AccessDenied",
+                "no",
+            ),
             (
                 "<E><Error><Code>ExpiredToken</Code><Message>it ended</Message></Error></E>",
                 "ExpiredToken",

@@ -8,7 +8,7 @@ use crate::registry::Client;
 
 /// How far is gone to find a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum Reach {
+pub(crate) enum Reach {
     /// What somebody has set up: on most machines, asking for a machine's own role takes time and gives nothing.
     SetUp,
     /// Also the role of the machine.
@@ -31,7 +31,7 @@ impl Keys {
 
 impl Client {
     /// The access key for services of AWS in a region. The sources are asked once, and again when the key ends.
-    pub(in crate::registry) async fn aws_key(&self, region: &str, reach: Reach) -> Result<Key> {
+    pub(crate) async fn aws_key(&self, region: &str, reach: Reach) -> Result<Key> {
         let mut kept = self.inner.aws.0.lock().await;
         let soon = Timestamp::now() + SignedDuration::from_mins(5);
         if let Some(key) = kept.as_ref().filter(|key| key.expires.is_none_or(|expires| expires > soon)) {

@@ -26,6 +26,7 @@ pub(crate) use sign::Key;
 pub(super) use sources::Sources;
 
 pub(super) use call::Request;
-pub(super) use chain::{Keys, Reach};
+pub(super) use chain::Keys;
+pub(crate) use chain::Reach;
 
 type Result<T, E = AwsError> = std::result::Result<T, E>;

@@ -18,8 +18,18 @@ use crate::registry::{
 #[derive(Debug, Clone)]
 pub(in crate::registry) struct Issued {
     pub(in crate::registry) found: Found,
+    /// When it was issued.
+    pub(in crate::registry) since: Instant,
     /// From when on it is not used any more.
     pub(in crate::registry) stale: Instant,
+}
+
+impl Issued {
+    /// One that was issued now, for this long.
+    pub(in crate::registry) fn new(found: Found, life: Duration) -> Self {
+        let since = Instant::now();
+        Self { found, since, stale: since + life }
+    }
 }
 
 /// The shortest time that a password is used for. One that looks older when it comes is from a clock that is wrong.
@@ -63,13 +73,16 @@ impl Client {
         let decoded = STANDARD.decode(&data.authorization_token).ok().and_then(|b| String::from_utf8(b).ok());
         let (username, password) =
             decoded.as_deref().and_then(|text| text.split_once(':')).ok_or_else(broken)?;
-        let life = data.expires_at.map_or(0.0, |end| end - Timestamp::now().as_second() as f64);
-        let life = Duration::from_secs(life.clamp(0.0, 86_400.0) as u64);
+        // It also ends with the session of the key that it was issued for.
+        let ends = [data.expires_at, key.expires.map(|end| end.as_second() as f64)];
+        let ends = ends.into_iter().flatten().fold(f64::INFINITY, f64::min);
+        let life = (ends - Timestamp::now().as_second() as f64).clamp(0.0, 12.0 * 3600.0);
+        let life = Duration::from_secs(life as u64);
         let found = Found::new(
             Credential::Password { username: username.to_owned(), password: Secret::new(password) },
             format!("AWS, {}", key.source),
         );
-        Ok(Issued { found, stale: Instant::now() + life.saturating_sub(BEFORE_END).max(SHORTEST) })
+        Ok(Issued::new(found, life.saturating_sub(BEFORE_END).max(SHORTEST)))
     }
 
     /// Makes a repository; `name` is what people call it, `path` the registry. Whether it was not there already.

@@ -10,10 +10,12 @@ use imgbuild::{
 
 use super::*;
 use crate::support::{
+    cli::TestContext,
     real_registry::{Options, Registry},
     registry::{Auth, Bearer, Fake, Fault, Rule},
     s3::S3,
 };
+use crate::tools::{run, told, tool};
 
 /// The account that moto takes everybody for, and the password that it issues for that.
 const ACCOUNT: &str = "123456789012";
@@ -261,4 +263,30 @@ async fn keys_come_from_every_source() {
             (other, _) => panic!("{name}: {other:?}"),
         }
     }
+}
+
+/// The program itself: one image, two platforms, to a registry of ECR and to one that is open.
+#[test]
+fn a_build_is_pushed_to_ecr_beside_others() {
+    let (server, context) = (S3::start(), TestContext::new());
+    let ecr = Registry::start(Options { user: Some(USER), ..Options::default() });
+    let open = Registry::start(Options::default());
+    let config = format!("[registry.'{}']\nkind = 'ecr'\nregion = 'eu-west-1'\n", ecr.host());
+    context.write("imgbuild.toml", config).write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let names = [&ecr, &open].map(|registry| format!("{}/team/app:1.4.2", registry.host()));
+    let mut build = context.command(&["--config", "imgbuild.toml", "build", "--push"]);
+    build.args(["--platform", "linux/amd64,linux/arm64", "-t", &names[0], "-t", &names[1]]);
+    let built = build.envs(variables(&server)).output().unwrap();
+    assert!(built.status.success(), "{}", told(&built));
+    assert!(!told(&built).contains("auth-token") && !told(&built).contains("hunter2"), "{}", told(&built));
+    let credentials = format!("{}:{}", USER.0, USER.1);
+    let digest = |name: &str, credentials: &str| {
+        let mut skopeo = tool("skopeo", "skopeo");
+        skopeo.args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}"]);
+        if !credentials.is_empty() {
+            skopeo.args(["--creds", credentials]);
+        }
+        run(skopeo.args(["--override-os", "linux", &format!("docker://{name}")]))
+    };
+    assert_eq!(digest(&names[0], &credentials), digest(&names[1], ""));
 }

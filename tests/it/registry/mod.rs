@@ -2,6 +2,7 @@
 
 mod authentication;
 mod ecr;
+mod limits;
 mod pulling;
 mod pushing;
 mod real;
