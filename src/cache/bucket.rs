@@ -8,11 +8,12 @@
 use std::{fmt, path::Path as FilePath, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::BoxFuture};
 use object_store::{
-    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart,
-    aws::AmazonS3Builder,
-    client::{HttpClient, HttpConnector, ReqwestConnector},
+    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, ObjectStoreExt, RetryConfig,
+    WriteMultipart,
+    aws::{AmazonS3Builder, AwsCredential},
+    client::{HttpClient, HttpConnector},
     path::Path,
 };
 use tokio::{io::AsyncReadExt, sync::OnceCell};
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     error::{Explain, Kind},
     oci::{Descriptor, Digest},
-    registry::{Client, Patience},
+    registry::{AwsKey, AwsReach, Client, Patience},
     store::{Store, StoreError},
 };
 
@@ -190,14 +191,36 @@ struct Connector {
 }
 
 impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let connect = |options: &ClientOptions| options.get_config_value(&ClientConfigKey::ConnectTimeout);
-        // Only the service that gives a machine of AWS its credentials is reached with less patience: elsewhere, nobody
-        // is at its address, and packets to it may just be lost.
-        if connect(options) != connect(&ClientOptions::new()) {
-            return ReqwestConnector::default().connect(options);
-        }
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.web.clone()))
+    }
+}
+
+/// Gives the key that the client of registries has for AWS, which is found where AWS's SDKs find it.
+#[derive(Debug)]
+struct Keys {
+    client: Client,
+    region: String,
+}
+
+impl CredentialProvider for Keys {
+    type Credential = AwsCredential;
+
+    fn get_credential<'a, 'b>(&'a self) -> BoxFuture<'b, object_store::Result<Arc<AwsCredential>>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        let failed = |error| object_store::Error::Unauthenticated {
+            path: String::new(),
+            source: Box::<dyn std::error::Error + Send + Sync>::from(error),
+        };
+        Box::pin(async move {
+            let key = self.client.aws_key(&self.region, AwsReach::Machine).await.map_err(failed)?;
+            let token = key.token.map(|token| token.expose().to_owned());
+            let AwsKey { id, secret, .. } = key;
+            Ok(Arc::new(AwsCredential { key_id: id, secret_key: secret.expose().to_owned(), token }))
+        })
     }
 }
 
@@ -221,6 +244,10 @@ fn open(bucket: &Bucket, client: &Client, patience: Patience) -> Result<Box<dyn 
         .with_virtual_hosted_style_request(!path_style)
         .with_http_connector(Connector { web })
         .with_retry(retry);
+    if !bucket.credentials.contains_key("AWS_ACCESS_KEY_ID") {
+        let keys = Keys { client: client.clone(), region: bucket.region.clone() };
+        builder = builder.with_credentials(Arc::new(keys));
+    }
     for (name, value) in &bucket.credentials {
         let key = name.to_ascii_lowercase().parse();
         let key = key.map_err(|error: object_store::Error| wrong(error.to_string()))?;

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, lock, logs, promote, push,
-    release, rm, schema, tags, validate, why,
+    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, lock, login, logs, promote,
+    push, release, rm, schema, tags, validate, why,
 };
 use crate::{
     error::Failure,
@@ -42,6 +42,8 @@ enum Command {
     Rm(rm::RmArgs),
     Release(release::ReleaseArgs),
     Tags(tags::TagsArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
     Cache(cache::CacheArgs),
     /// The same as `cache gc`
     #[command(hide = true)]
@@ -63,6 +65,8 @@ impl Cli {
             Command::Lock(args) => lock::run(*args, global, environment).await,
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
+            Command::Login(args) => login::login(args, global, environment).await,
+            Command::Logout(args) => login::logout(args, global).await,
             Command::Images(args) => images::run(args, global).await,
             Command::Push(args) => push::run(args, global, environment).await,
             Command::Promote(args) => promote::run(args, global, environment).await,

@@ -136,7 +136,7 @@ impl Explain for ImageError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NotFound { .. } => {
-                vec!["check the name and the tag; a private image needs credentials (docker login, podman login)".into()]
+                vec!["check the name and the tag; a private image needs credentials (imgbuild login)".into()]
             }
             Self::Platform { there, .. } if !there.is_empty() => {
                 vec![format!("build for {} with --platform, or choose another base", there[0])]

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::Failure,
-    registry::Proxy,
+    registry::{Ecr, Proxy},
     settings::SettingsError,
     source::{Diagnostic, SourceFile},
     store::Cap,
@@ -51,6 +51,10 @@ use crate::{
 /// insecure = true
 /// ca = "internal-ca.pem"
 /// chunk = 95000000
+///
+/// [registry."images.example.com"]
+/// kind = "ecr"
+/// region = "eu-west-1"
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigFile {
@@ -110,6 +114,9 @@ pub struct RegistryConfig {
     /// `chunk`: the largest body of a request that the registry, or a proxy in front of it, takes, in bytes; larger
     /// blobs are sent in pieces. Default: whole blobs, and pieces of 95 MiB only where those are refused.
     pub chunk: Option<u64>,
+    /// `kind`: `"ecr"` or `"ecr-public"` where a registry of Amazon ECR has another name than Amazon's: its passwords come
+    /// from AWS. `region`: that of a private one. `account`: its account, where that is not whose keys are used.
+    pub ecr: Option<Ecr>,
 }
 
 type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
@@ -175,6 +182,43 @@ impl ConfigFile {
             proxy.no_proxy = no_proxy;
         }
         Ok(config)
+    }
+}
+
+/// The keys that say which registry of ECR it is, as written.
+#[derive(Default)]
+struct EcrKeys<'v, 'i> {
+    kind: Option<(&'v str, &'v Value<'i>)>,
+    region: Option<(&'v str, &'v Value<'i>)>,
+    account: Option<(&'v str, &'v Value<'i>)>,
+}
+
+impl EcrKeys<'_, '_> {
+    fn resolve(self, reader: &Reader<'_>) -> Result<Option<Ecr>, Diagnostic> {
+        let Some((kind, at)) = self.kind else {
+            return match self.region.or(self.account) {
+                Some((_, at)) => Err(reader.wrong(at, "beside kind = \"ecr\"", "region or account")),
+                None => Ok(None),
+            };
+        };
+        match (kind, self.region) {
+            ("ecr-public", _) => Ok(Some(Ecr::Public)),
+            ("ecr", None) => Err(reader.wrong(at, "with region = \"…\" beside it", "kind = \"ecr\"")),
+            ("ecr", Some((region, at))) => {
+                let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+                if region.is_empty() || !word(region) {
+                    return Err(reader.wrong(at, "a region, as in \"eu-west-1\"", "region"));
+                }
+                if let Some((account, at)) = self.account
+                    && (account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()))
+                {
+                    return Err(reader.wrong(at, "a text of 12 digits", "account"));
+                }
+                let (region, account) = (region.to_owned(), self.account.map(|(text, _)| text.to_owned()));
+                Ok(Some(Ecr::Private { account, region, fips: false, dual_stack: false }))
+            }
+            _ => Err(reader.wrong(at, "\"ecr\" or \"ecr-public\"", "kind")),
+        }
     }
 }
 
@@ -247,6 +291,7 @@ impl Reader<'_> {
 
     fn registry(&self, key: &Key<'_>, value: &Value<'_>) -> Result<RegistryConfig, Diagnostic> {
         let mut config = RegistryConfig::default();
+        let mut ecr = EcrKeys::default();
         for (key, value) in self.table(key, value)? {
             match key.get_ref().as_ref() {
                 "mirrors" => {
@@ -270,10 +315,21 @@ impl Reader<'_> {
                     let wrong = || self.wrong(value, "a number of bytes, at least 1048576", "chunk");
                     config.chunk = Some(bytes.filter(|bytes| *bytes >= 1 << 20).ok_or_else(wrong)?);
                 }
-                _ => return Err(self.unknown(key, &["mirrors", "insecure", "ca", "chunk"])),
+                "kind" => ecr.kind = Some((self.text(key, value)?, value)),
+                "region" => ecr.region = Some((self.text(key, value)?, value)),
+                "account" => ecr.account = Some((self.text(key, value)?, value)),
+                _ => {
+                    let known = ["mirrors", "insecure", "ca", "chunk", "kind", "region", "account"];
+                    return Err(self.unknown(key, &known));
+                }
             }
         }
+        config.ecr = ecr.resolve(self)?;
         Ok(config)
+    }
+
+    fn text<'v>(&self, key: &Key<'_>, value: &'v Value<'_>) -> Result<&'v str, Diagnostic> {
+        value.get_ref().as_str().ok_or_else(|| self.wrong(value, "a text", key.get_ref()))
     }
 
     fn table<'v, 'i>(&self, key: &Key<'_>, value: &'v Value<'i>) -> Result<&'v DeTable<'i>, Diagnostic> {

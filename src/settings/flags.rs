@@ -233,4 +233,7 @@ pub struct RegistryFlags {
     /// Trust the certificates in this PEM file too, for every registry
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ca: Vec<PathBuf>,
+    /// Make repositories that are not there, in Amazon ECR
+    #[arg(long)]
+    pub create_repository: bool,
 }

@@ -22,6 +22,7 @@ mod git;
 mod global;
 mod limits;
 mod lock;
+mod login;
 mod output_flag;
 mod pairs;
 mod registry;
@@ -48,6 +49,7 @@ pub use flags::{BuildFlags, CommandFlags, GlobalFlags, InputFlags, RegistryFlags
 pub use foreign::{Call, ForeignFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};
 pub use lock::{LockFlags, LockUse};
+pub use login::{LoginFlags, LoginSettings};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
 pub use release::{SetFlags, TagFlags, index_annotations, releases};

@@ -84,7 +84,7 @@ impl Place {
     }
 
     pub(super) async fn put(&self, part: usize, record: &Record) -> Result<(), Failure> {
-        self.write(&self.reference(part), record.to_bytes(&self.id, &now())).await
+        self.write(&self.reference(part), record.to_bytes(&now())).await
     }
 
     pub(super) async fn mark(&self, marker: &Marker) -> Result<(), Failure> {

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 pub struct Options {
     /// Asks for the user `me` with the password `secret`.
     pub basic: bool,
+    /// Asks for this user and password instead.
+    pub user: Option<(&'static str, &'static str)>,
     /// Speaks TLS with a certificate of an authority of its own.
     pub tls: bool,
     /// Keeps a log of all requests.
@@ -61,10 +63,10 @@ impl Registry {
             !options.log,
             at("storage").display()
         );
-        if options.basic {
-            // "secret", hashed with bcrypt at its lowest cost.
+        if let Some((user, password)) = options.user.or(options.basic.then(Self::user)) {
+            // Hashed with bcrypt at its lowest cost.
             let output = Command::new("htpasswd")
-                .args(["-nbB", "-C", "4", "me", "secret"])
+                .args(["-nbB", "-C", "4", user, password])
                 .output()
                 .expect("the program htpasswd (Debian: apache2-utils) is needed for this test");
             assert!(output.status.success());
