@@ -14,6 +14,7 @@ use super::{
     engine::engine,
     outputs::{Delivered, deliver},
     printer::{HostError, Printer},
+    watch::Watch,
 };
 use crate::{
     cache::{Cache, CacheOptions},
@@ -63,9 +64,11 @@ pub(super) async fn run(
     let settings = BuildSettings::resolve(&args.flags, &global, &environment)?;
     let eviction = EvictionSettings::resolve(None, None, &global, &environment)?;
     let reporter = Reporter::new(style(&global, &environment));
+    let watch = Watch::new(&args.flags.ci, &global, &environment, &reporter);
     let built = build_all(&settings, &eviction, &reporter.sink()).await;
     let took = reporter.elapsed();
     reporter.finish();
+    watch.end(&built, took);
     let built = built?;
     for image in &built {
         if global.quiet {

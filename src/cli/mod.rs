@@ -22,6 +22,7 @@ mod outputs;
 mod printer;
 mod schema;
 mod validate;
+mod watch;
 mod why;
 mod why_text;
 
@@ -33,7 +34,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::{arguments::with_command, command::Cli, printer::Printer};
 use crate::{
     error::Failure,
-    report::render_failure,
+    report::{Annotations, render_failure},
     sandbox,
     settings::{ColorChoice, Environment},
 };
@@ -59,9 +60,10 @@ pub fn main() -> ExitCode {
     }
     sandbox::keep_pages_small();
     let environment = Environment::of_process();
+    let annotations = watch::annotations(&environment);
     let arguments = match with_command(std::env::args_os().collect(), &environment) {
         Ok(arguments) => arguments,
-        Err(error) => return fail(&error.into()),
+        Err(error) => return fail(&error.into(), annotations.as_ref()),
     };
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -78,7 +80,9 @@ pub fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&printer::HostError::new("start the threads", error).into()),
+        Err(error) => {
+            return fail(&printer::HostError::new("start the threads", error).into(), annotations.as_ref());
+        }
     };
     // The command runs on another thread: the signals are heard whatever it does.
     let ended = runtime.block_on(async {
@@ -94,7 +98,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(Ok(Ok(ExitStatus::Success))) => ExitCode::SUCCESS,
         Ok(Ok(Ok(ExitStatus::Findings))) => ExitCode::from(1),
-        Ok(Ok(Err(failure))) => fail(&failure),
+        Ok(Ok(Err(failure))) => fail(&failure, annotations.as_ref()),
         // The command panicked, and the panic said why.
         Ok(Err(_)) => ExitCode::from(crate::error::Kind::Internal.exit_code()),
         Err((said, status)) => {
@@ -104,8 +108,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn fail(failure: &Failure) -> ExitCode {
+fn fail(failure: &Failure, annotations: Option<&Annotations>) -> ExitCode {
     Printer::stderr(&render_failure(failure.as_ref()));
+    if let Some(annotations) = annotations {
+        Printer::stderr(&annotations.failure(failure.as_ref()));
+    }
     ExitCode::from(failure.kind().exit_code())
 }
 

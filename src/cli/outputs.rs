@@ -20,9 +20,9 @@ use crate::{
 pub(super) struct Delivered {
     /// The image.
     pub(super) built: Built,
-    names: Vec<Reference>,
+    pub(super) names: Vec<Reference>,
     /// Where it went besides the store, in words: `pushed to ghcr.io/me/app:1.0`.
-    went: Vec<String>,
+    pub(super) went: Vec<String>,
 }
 
 impl Delivered {

@@ -5,19 +5,23 @@
 //!
 //! This room does not know the engine's insides.
 
+mod annotations;
 mod failure;
 mod json;
 mod plain;
 mod reporter;
+mod summary;
 mod terminal;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use annotations::Annotations;
 pub use failure::render_failure;
 pub use json::JsonLines;
 pub use plain::Plain;
 pub use reporter::{Render, Reporter, Style};
+pub use summary::{Summary, SummaryImage, SummaryPlatform};
 pub use terminal::Terminal;
 pub use words::{bytes, rate, seconds};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{ColorChoice, ForeignFlags, Progress, build::CompressionKind};
+use super::{CiFlags, ColorChoice, ForeignFlags, Progress, build::CompressionKind};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -50,6 +50,9 @@ pub struct BuildFlags {
     /// Where it goes.
     #[command(flatten, next_help_heading = "Where it goes")]
     pub output: OutputFlags,
+    /// What the service is told that runs the build.
+    #[command(flatten)]
+    pub ci: CiFlags,
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,
