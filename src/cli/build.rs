@@ -14,7 +14,7 @@ use super::{
     engine::engine,
     outputs::{Delivered, deliver},
     printer::{HostError, Printer},
-    watch::Watch,
+    watch,
 };
 use crate::{
     cache::{Cache, CacheOptions},
@@ -25,7 +25,7 @@ use crate::{
     oci::{Descriptor, Platform, Reference},
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
-    report::{Reporter, Style, seconds},
+    report::{Style, seconds},
     settings::{
         BuildFile, BuildFlags, BuildSettings, Call, Environment, EvictionSettings, GlobalSettings,
         MainContext, Progress, closest, env,
@@ -63,8 +63,7 @@ pub(super) async fn run(
     }
     let settings = BuildSettings::resolve(&args.flags, &global, &environment)?;
     let eviction = EvictionSettings::resolve(None, None, &global, &environment)?;
-    let reporter = Reporter::new(style(&global, &environment));
-    let watch = Watch::new(&args.flags.ci, &global, &environment, &reporter);
+    let (reporter, watch) = watch::begin(style(&global, &environment), &args.flags.ci, &global, &environment);
     let built = build_all(&settings, &eviction, &reporter.sink()).await;
     let took = reporter.elapsed();
     reporter.finish();

@@ -34,7 +34,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::{arguments::with_command, command::Cli, printer::Printer};
 use crate::{
     error::Failure,
-    report::{Annotations, render_failure},
+    report::{Annotations, render_failure, without_commands},
     sandbox,
     settings::{ColorChoice, Environment},
 };
@@ -109,9 +109,13 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure, annotations: Option<&Annotations>) -> ExitCode {
-    Printer::stderr(&render_failure(failure.as_ref()));
-    if let Some(annotations) = annotations {
-        Printer::stderr(&annotations.failure(failure.as_ref()));
+    let text = render_failure(failure.as_ref());
+    match annotations {
+        None => Printer::stderr(&text),
+        Some(annotations) => {
+            Printer::stderr(&without_commands(&text));
+            Printer::stderr(&annotations.failure(failure.as_ref()));
+        }
     }
     ExitCode::from(failure.kind().exit_code())
 }

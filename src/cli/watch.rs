@@ -10,7 +10,7 @@ use crate::{
     error::Failure,
     image::BuiltImage,
     oci::Reference,
-    report::{Annotations, Reporter, Summary, SummaryImage, SummaryPlatform},
+    report::{Annotations, Reporter, Style, Summary, SummaryImage, SummaryPlatform},
     settings::{CiFlags, Environment, GlobalSettings, Progress, actions_workspace},
 };
 
@@ -26,24 +26,32 @@ pub(super) struct Watch {
     summary: Option<(Summary, PathBuf)>,
 }
 
-impl Watch {
-    pub(super) fn new(
-        flags: &CiFlags,
-        global: &GlobalSettings,
-        environment: &Environment,
-        reporter: &Reporter,
-    ) -> Self {
-        // Lines of JSON are for another program, which would have to know them.
-        if let Some(annotations) = annotations(environment).filter(|_| global.progress != Progress::Json) {
-            reporter.also(annotations.warnings(anstream::stderr()));
+/// Begins to show a build and to watch it.
+pub(super) fn begin(
+    style: Style,
+    flags: &CiFlags,
+    global: &GlobalSettings,
+    environment: &Environment,
+) -> (Reporter, Watch) {
+    let reporter = match annotations(environment) {
+        None => Reporter::new(style),
+        Some(annotations) => {
+            let reporter = Reporter::in_actions(style);
+            // Lines of JSON are for another program, which would have to know them.
+            if global.progress != Progress::Json {
+                reporter.also(annotations.warnings(anstream::stderr()));
+            }
+            reporter
         }
-        let summary = flags.summary(environment).map(|path| (Summary::new(), path));
-        if let Some((summary, _)) = &summary {
-            reporter.also(summary.clone());
-        }
-        Self { summary }
+    };
+    let summary = flags.summary(environment).map(|path| (Summary::new(), path));
+    if let Some((summary, _)) = &summary {
+        reporter.also(summary.clone());
     }
+    (reporter, Watch { summary })
+}
 
+impl Watch {
     /// Writes the summary. That this fails is told, and is no reason for a build to fail.
     pub(super) fn end(&self, built: &Result<Vec<Delivered>, Failure>, took: Duration) {
         let Some((summary, path)) = &self.summary else { return };

@@ -128,7 +128,9 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The message, and what the label at the place adds to it.
 fn said(diagnostic: &Diagnostic) -> String {
     match diagnostic.label() {
-        Some(label) if !label.is_empty() => format!("{} ({label})", diagnostic.message()),
+        Some(label) if !label.is_empty() && !diagnostic.message().contains(label) => {
+            format!("{} ({label})", diagnostic.message())
+        }
         _ => diagnostic.message().to_owned(),
     }
 }
@@ -150,6 +152,32 @@ fn in_message(text: &str) -> String {
 /// A property's value as the runner reads it back.
 fn in_property(text: &str) -> String {
     in_message(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// A text in which the runner finds no command. It takes one of the older form anywhere in a line, and one of the newer
+/// form behind blanks: a step of a build that wrote such a line would give the job an output, or mask what it likes.
+pub fn without_commands(text: &str) -> String {
+    let text = text.replace("##[", "# #[");
+    let lines = text.split_inclusive('\n').map(|line| match line.trim_start().starts_with("::") {
+        true => line.replacen("::", ": :", 1),
+        false => line.to_owned(),
+    });
+    lines.collect()
+}
+
+/// Writes lines in which the runner finds no command; each is handed to it in one piece.
+#[derive(Debug)]
+pub(super) struct WithoutCommands<W>(pub(super) W);
+
+impl<W: Write> Write for WithoutCommands<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(without_commands(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Writes a command for each warning that has a place.
@@ -246,6 +274,22 @@ mod tests {
             ("standard input", "text", None),
         ] {
             assert_eq!(annotations.path(&place(name, text, 0..1)).as_deref(), path, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_others_write_gives_the_runner_no_commands() {
+        for (text, harmless) in [
+            ("a\n", "a\n"),
+            ("#1 0.1 a ##[error]b\n", "#1 0.1 a # #[error]b\n"),
+            ("###[a]\n", "## #[a]\n"),
+            ("error: a\n ::set-output name=a::b\n::c", "error: a\n : :set-output name=a::b\n: :c"),
+            ("a::b::c\n", "a::b::c\n"),
+        ] {
+            assert_eq!(without_commands(text), harmless);
+            let mut out = Vec::new();
+            WithoutCommands(&mut out).write_all(text.as_bytes()).unwrap();
+            assert_eq!(out, harmless.as_bytes());
         }
     }
 

@@ -17,7 +17,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use annotations::Annotations;
+pub use annotations::{Annotations, without_commands};
 pub use failure::render_failure;
 pub use json::JsonLines;
 pub use plain::Plain;

@@ -13,7 +13,7 @@ use std::{
 
 use indicatif::ProgressDrawTarget;
 
-use super::{JsonLines, Plain, Terminal, words};
+use super::{JsonLines, Plain, Terminal, annotations::WithoutCommands, words};
 use crate::event::{Event, Sink};
 
 /// How events are shown.
@@ -70,7 +70,16 @@ pub struct Reporter {
 impl Reporter {
     /// A reporter that shows events on standard error.
     pub fn new(style: Style) -> Self {
-        let stderr = anstream::stderr();
+        Self::on(style, anstream::stderr())
+    }
+
+    /// The same in a job of GitHub Actions, whose runner looks for commands in all that it reads: it finds none in what
+    /// is shown.
+    pub fn in_actions(style: Style) -> Self {
+        Self::on(style, WithoutCommands(anstream::stderr()))
+    }
+
+    fn on(style: Style, stderr: impl Write + Send + 'static) -> Self {
         match style {
             Style::Terminal { colors } => {
                 let mut reporter = Self::with(Terminal::new(ProgressDrawTarget::stderr(), colors));
