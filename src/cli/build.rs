@@ -14,6 +14,7 @@ use super::{
     engine::engine,
     outputs::{Delivered, deliver},
     printer::{HostError, Printer},
+    tags::{described, tell},
     watch,
 };
 use crate::{
@@ -250,7 +251,9 @@ async fn build_one(
     committed: Option<i64>,
 ) -> Result<Delivered, Failure> {
     let defaults = frontend.defaults(&settings.request.args)?;
-    let names = settings.tags(&defaults)?;
+    let resolved = settings.names(&defaults)?;
+    let names = resolved.names.clone();
+    tell(&resolved, &engine.sink);
     let platforms = settings.platforms(&defaults);
     // What cannot end well should not begin.
     for output in &settings.outputs {
@@ -269,7 +272,7 @@ async fn build_one(
     let cache = cache(engine, settings, &names);
     let options = solve::Options {
         cache: cache.clone(),
-        ..options(settings, file, platforms, committed, &engine.sink)
+        ..described(&resolved, options(settings, file, platforms, committed, &engine.sink))
     };
     let built = solve::build(engine, frontend, &options, ready).await?;
     let delivered = deliver(engine, settings, built, names, pusher.as_ref()).await?;

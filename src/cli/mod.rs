@@ -21,6 +21,7 @@ mod open;
 mod outputs;
 mod printer;
 mod schema;
+mod tags;
 mod validate;
 mod watch;
 mod why;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    BuildFlags, Environment, GlobalSettings, SettingsError,
+    BuildFlags, Environment, GlobalSettings, ResolvedNames, SettingsError, Tagging,
     awaited::{Awaited, MainContext},
     cache::{parse_cache_from, parse_cache_to},
     command,
@@ -17,7 +17,6 @@ use super::{
     output_flag::{OutputFlag, parse_output},
     pairs::Form,
     registry::RegistrySettings,
-    tags::{parse_tag, resolve_tags},
     target::layout,
 };
 use crate::{
@@ -90,6 +89,8 @@ pub struct BuildSettings {
     pub request: RequestSettings,
     /// What the image says of itself.
     pub image: ImageSettings,
+    /// How it is named by rules.
+    pub tagging: Tagging,
     /// Where it goes besides the store.
     pub outputs: Vec<Output>,
     /// Where digests and names are written as JSON.
@@ -204,8 +205,9 @@ impl BuildSettings {
             RegistrySettings::resolve(&flags.registry, &global.config, environment)?,
         );
         let commands = command::resolve(&flags.command, &request.args, &registry, global, environment)?;
+        let mut tagging = Tagging::of_build(&flags.tag_rules, &context, environment)?;
         let (image, compression) =
-            (image(&flags.image, &parsed)?, compression(&flags.work, &parsed, global)?);
+            (image(&flags.image, &parsed, &mut tagging)?, compression(&flags.work, &parsed, global)?);
         let (files, awaited) = match context {
             MainContext::Source(ContextSource::Directory(path)) => {
                 let files = files(&flags.input, &path, environment)?;
@@ -224,6 +226,7 @@ impl BuildSettings {
             awaited,
             request,
             image,
+            tagging,
             outputs,
             metadata_file: flags
                 .output
@@ -249,8 +252,8 @@ impl BuildSettings {
     }
 
     /// The names that the image gets.
-    pub fn tags(&self, defaults: &Defaults) -> Result<Vec<Reference>, SettingsError> {
-        resolve_tags(&self.image.tags, defaults)
+    pub fn names(&self, defaults: &Defaults) -> Result<ResolvedNames, SettingsError> {
+        self.tagging.names(&self.image.tags, defaults)
     }
 }
 
@@ -418,9 +421,13 @@ fn context_source(name: &str, text: &str, environment: &Environment) -> Result<C
     )))
 }
 
-fn image(flags: &ImageFlags, outputs: &[OutputFlag]) -> Result<ImageSettings, SettingsError> {
+fn image(
+    flags: &ImageFlags,
+    outputs: &[OutputFlag],
+    tagging: &mut Tagging,
+) -> Result<ImageSettings, SettingsError> {
     let names = flags.tag.iter().chain(outputs.iter().flat_map(|output| &output.names));
-    let tags = names.map(|text| parse_tag(text)).collect::<Result<_, _>>()?;
+    let tags = tagging.names_of_flags(&names.map(String::as_str).collect::<Vec<_>>())?;
     let mut annotations = Annotations::default();
     for text in &flags.annotation {
         let (key, value) = ANNOTATION.pair(text)?;

@@ -1,5 +1,6 @@
 //! Every environment variable that imgbuild reads for its settings. (Credentials and proxies are the registry
-//! client's: `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`.)
+//! client's: `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`.
+//! What a CI says of itself, in `GITHUB_…` and `CI_…`, is read by `tag_event`.)
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,12 @@ pub const IMGBUILD_CACHE_GC: &str = "IMGBUILD_CACHE_GC";
 /// Seconds since 1970 that all times in an image are set to (<https://reproducible-builds.org/specs/source-date-epoch/>).
 /// Since 0.1.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// How many digits of the commit `{{sha}}` and `type=sha` give, as in docker/metadata-action. Since 0.1.
+pub const DOCKER_METADATA_SHORT_SHA_LENGTH: &str = "DOCKER_METADATA_SHORT_SHA_LENGTH";
+/// `true`: the commit of a pull request is that of its branch, as in docker/metadata-action. Since 0.1.
+pub const DOCKER_METADATA_PR_HEAD_SHA: &str = "DOCKER_METADATA_PR_HEAD_SHA";
+/// Where annotations of a plan of tags are put: `manifest`, `index`, both with a comma. Since 0.1.
+pub const DOCKER_METADATA_ANNOTATIONS_LEVELS: &str = "DOCKER_METADATA_ANNOTATIONS_LEVELS";
 /// The user's cache directory, which holds the store unless [`IMGBUILD_HOME`] is set. Since 0.1.
 pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 /// The user's configuration directory, which holds `imgbuild/imgbuild.toml`. Since 0.1.

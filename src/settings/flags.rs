@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{CiFlags, ColorChoice, ForeignFlags, Progress, build::CompressionKind};
+use super::{CiFlags, ColorChoice, ForeignFlags, Progress, TagRuleFlags, build::CompressionKind};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -47,6 +47,9 @@ pub struct BuildFlags {
     /// What the image says of itself.
     #[command(flatten, next_help_heading = "The image")]
     pub image: ImageFlags,
+    /// Rules that name it.
+    #[command(flatten, next_help_heading = "The image")]
+    pub tag_rules: TagRuleFlags,
     /// Where it goes.
     #[command(flatten, next_help_heading = "Where it goes")]
     pub output: OutputFlags,

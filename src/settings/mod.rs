@@ -19,11 +19,14 @@ pub mod env;
 mod eviction;
 mod flags;
 mod foreign;
+mod git;
 mod global;
 mod limits;
 mod output_flag;
 mod pairs;
 mod registry;
+mod tag_event;
+mod tag_rules;
 mod tags;
 mod target;
 
@@ -45,6 +48,7 @@ pub use foreign::{Call, ForeignFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
+pub use tag_rules::{Levels, NamingFlags, ResolvedNames, TagRuleFlags, Tagging};
 pub use tags::resolve_tags;
 pub use target::parse_target;
 

@@ -57,7 +57,8 @@ pub(super) fn parse_tag(text: &str) -> Result<Reference, SettingsError> {
     Ok(reference)
 }
 
-fn repositories(defaults: &Defaults) -> Result<Vec<Repository>, SettingsError> {
+/// Where an image goes: the spec's name on each of its registries.
+pub(super) fn repositories(defaults: &Defaults) -> Result<Vec<Repository>, SettingsError> {
     let Some(name) = &defaults.name else { return Ok(Vec::new()) };
     let parse = |text: String| {
         text.parse::<Repository>().map_err(|error| {

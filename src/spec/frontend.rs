@@ -11,10 +11,11 @@ use super::{
     template, yaml,
 };
 use crate::{
-    error::Failure,
+    error::{Explain, Failure},
     oci::{Platform, Repository},
     recipe::{BaseConfigs, BaseImage, Defaults, Frontend, Mention, Recipe, Request},
     source::{Diagnostic, SourceFile},
+    tags::Rule,
 };
 
 /// A layer spec, read and checked as far as it can be without a platform.
@@ -189,6 +190,13 @@ impl Check<'_> {
             parsed.push(platform);
         }
         for text in &tags {
+            if Rule::is_rule(&text.text) {
+                Rule::parse_all(&text.text).map_err(|error| {
+                    let told = self.error(text, error.to_string(), "not a rule");
+                    error.hints().into_iter().fold(told, |told, hint| told.hint(hint))
+                })?;
+                continue;
+            }
             let reference: Result<crate::oci::Reference, _> = format!("x:{}", text.text).parse();
             if reference.is_err() {
                 return Err(self

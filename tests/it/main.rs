@@ -18,4 +18,5 @@ mod sample;
 mod sandbox;
 mod shared_cache;
 mod support;
+mod tags;
 mod tools;

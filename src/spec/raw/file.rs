@@ -39,7 +39,7 @@ record! {
         config: Option<Config>,
         /// The stage that is built unless `--target` says another; the last one if not given.
         target: Option<Text>,
-        /// The image's tags.
+        /// The image's tags, and rules that give some: `semver`, `branch`, `sha`, `type=semver,pattern={{version}}`.
         tags: Option<OneOrMany<Text>>,
         /// Registries that the image is pushed to, each with an optional path: `docker.io/me`.
         registries: Option<OneOrMany<Text>>,

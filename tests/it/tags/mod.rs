@@ -1,0 +1,3 @@
+//! Which tags rules give.
+
+mod readme;
