@@ -14,6 +14,7 @@ use super::{
     engine::engine,
     outputs::{Delivered, deliver},
     printer::{HostError, Printer},
+    step_output,
     tags::{described, tell},
     watch,
 };
@@ -70,6 +71,7 @@ pub(super) async fn run(
     reporter.finish();
     watch.end(&built, took);
     let built = built?;
+    step_output::write(&args.flags.ci, &built, &environment)?;
     for image in &built {
         if global.quiet {
             Printer::stdout(&format!("{}\n", image.built.root().digest))?;
@@ -279,7 +281,7 @@ async fn build_one(
     if let Some(cache) = cache {
         cache.finish(CACHE_BUDGET).await?;
     }
-    Ok(delivered)
+    Ok(Delivered { resolved, ..delivered })
 }
 
 /// How long a build waits, when its image is delivered, for caches that are still being told of it.

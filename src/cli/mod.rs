@@ -21,6 +21,7 @@ mod open;
 mod outputs;
 mod printer;
 mod schema;
+mod step_output;
 mod tags;
 mod validate;
 mod watch;

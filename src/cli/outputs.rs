@@ -11,7 +11,7 @@ use crate::{
     image::{BlobOrigin, Built, BuiltImage, fetch, remember_origin},
     oci::{Descriptor, Digest, Platform, Reference},
     output::{self, Loaded, Output, Pusher},
-    settings::BuildSettings,
+    settings::{BuildSettings, ResolvedNames},
     solve::Engine,
 };
 
@@ -23,6 +23,10 @@ pub(super) struct Delivered {
     pub(super) names: Vec<Reference>,
     /// Where it went besides the store, in words: `pushed to ghcr.io/me/app:1.0`.
     pub(super) went: Vec<String>,
+    /// What `--metadata-file` has.
+    pub(super) metadata: Vec<u8>,
+    /// How its names came about.
+    pub(super) resolved: ResolvedNames,
 }
 
 impl Delivered {
@@ -84,10 +88,11 @@ pub(super) async fn deliver(
     if let Some(path) = &settings.iidfile {
         output::write_file(path, image_id(&built).to_string().as_bytes())?;
     }
+    let metadata = metadata(&built, &names)?;
     if let Some(path) = &settings.metadata_file {
-        output::write_file(path, &metadata(&built, &names)?)?;
+        output::write_file(path, &metadata)?;
     }
-    Ok(Delivered { built, names, went })
+    Ok(Delivered { built, names, went, metadata, resolved: ResolvedNames::default() })
 }
 
 /// Gives the image its names in the store.
@@ -185,7 +190,7 @@ fn for_this_machine(engine: &Engine, built: &Built) -> Built {
 }
 
 /// What `docker build --iidfile` writes: the config's digest, and the index's where there are several images.
-fn image_id(built: &Built) -> Digest {
+pub(super) fn image_id(built: &Built) -> Digest {
     match &built.images[..] {
         [only] => only.config.digest,
         _ => built.root().digest,

@@ -12,6 +12,10 @@ pub struct CiFlags {
     /// Append what was built, or why not, to this file in Markdown [default: in GitHub Actions, the job's summary]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub summary: Option<PathBuf>,
+    /// Append digests, names and what tag rules found to this file as outputs of a step of GitHub Actions, as in
+    /// --step-output "$GITHUB_OUTPUT"
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub step_output: Option<PathBuf>,
 }
 
 impl CiFlags {
@@ -45,7 +49,8 @@ mod tests {
 
     #[test]
     fn only_github_actions_is_told_unasked() {
-        let flags = |summary: Option<&str>| CiFlags { summary: summary.map(PathBuf::from) };
+        let flags =
+            |summary: Option<&str>| CiFlags { summary: summary.map(PathBuf::from), step_output: None };
         let summary = (env::GITHUB_STEP_SUMMARY, "/job.md");
         for (flag, vars, expected) in [
             (None, vec![], None),

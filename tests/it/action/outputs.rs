@@ -95,6 +95,41 @@ fn values_are_never_code() {
     assert_eq!(job.outputs()["tags"], "");
 }
 
+/// What the runner tells of a tag that was pushed.
+#[test]
+fn rules_name_the_image_and_say_what_they_found() {
+    let job = job();
+    let mut script = job.script(
+        "build",
+        &[
+            ("images", "ghcr.io/me/app\nname=docker.io/me/app,enable=true"),
+            ("tag-rules", "type=semver,pattern={{version}}\ntype=semver,pattern={{major}}.{{minor}}"),
+            ("platforms", "linux/amd64"),
+        ],
+    );
+    for (name, value) in [
+        ("GITHUB_EVENT_NAME", "push"),
+        ("GITHUB_REF", "refs/tags/v1.4.2"),
+        ("GITHUB_REF_NAME", "v1.4.2"),
+        ("GITHUB_REF_TYPE", "tag"),
+        ("GITHUB_SHA", "2e21ac8df0a2bb1ea9b5c1a2b9c8d7e6f5a4b3c2"),
+        ("GITHUB_SERVER_URL", "https://github.com"),
+    ] {
+        script.env(name, value);
+    }
+    let output = script.output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let outputs = job.outputs();
+    let names = ["ghcr.io", "docker.io"]
+        .map(|host| ["1.4.2", "1.4", "latest"].map(|tag| format!("{host}/me/app:{tag}")).join("\n"));
+    assert_eq!(outputs["tags"], names.join("\n"), "{}", told(&output));
+    assert_eq!(outputs["version"], "1.4.2");
+    for (output, prefix) in [("labels", ""), ("annotations", "manifest:")] {
+        let line = format!("{prefix}org.opencontainers.image.version=1.4.2");
+        assert!(outputs[output].lines().any(|found| found == line), "{}", outputs[output]);
+    }
+}
+
 #[test]
 fn secrets_reach_steps_and_nothing_else() {
     let job = job();

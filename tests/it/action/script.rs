@@ -8,15 +8,9 @@ use crate::{tools::repository, tools::told};
 /// Arguments, each between angle brackets, then the variables that hold secrets.
 const STAND_IN: &str = r#"#!/usr/bin/env bash
 {
-    for argument in "$@"; do printf '<%s>\n' "${argument//$RUNNER_TEMP/[TEMP]}"; done
+    printf '<%s>\n' "$@"
     env -0 | sort -z | grep -z -E '^(IMGBUILD_(ACTION|REGISTRY)|INPUT_(SECRETS|PASSWORD|LOGINS)|GITHUB_STEP)' | tr '\0' '\n'
 } >"$GIVEN"
-for argument in "$@"; do
-    case $argument in
-        --metadata-file=*) printf '{\n  "containerimage.digest": "sha256:aa",\n  "image.name": "a:1,b:2"\n}\n' >"${argument#*=}" ;;
-        --iidfile=*) printf 'sha256:bb' >"${argument#*=}" ;;
-    esac
-done
 "#;
 
 fn job() -> Job {
@@ -35,17 +29,7 @@ fn given(inputs: &[(&str, &str)]) -> String {
     assert!(output.status.success(), "{}", told(&output));
     let given = fs::read_to_string(job.at("given")).unwrap();
     assert_eq!(fs::read_dir(job.at("temporary")).unwrap().count(), 0, "nothing is left behind");
-    given
-        .replace(&*job.folder.path().to_string_lossy(), "[JOB]")
-        .lines()
-        .map(|line| if line.contains("[TEMP]/imgbuild.") { masked(line) } else { line.to_owned() + "\n" })
-        .collect()
-}
-
-/// The directory of a run has a name by chance.
-fn masked(line: &str) -> String {
-    let (before, after) = line.split_once("[TEMP]/imgbuild.").unwrap();
-    format!("{before}[TEMP]/imgbuild.X{}\n", &after[6..])
+    given.replace(&*job.folder.path().to_string_lossy(), "[JOB]")
 }
 
 #[test]
@@ -57,7 +41,7 @@ fn every_input_becomes_a_flag() {
         ("target", "final"),
         ("build-args", "A=1\nB=two words, and a comma\n"),
         ("build-contexts", "base=docker-image://alpine:3"),
-        ("images", "ghcr.io/me/app\ndocker.io/me/app"),
+        ("images", "ghcr.io/me/app\nname=docker.io/me/app,enable=true\nenable=false,name=quay.io/me/app"),
         ("tag-rules", "type=semver,pattern={{version}}\n\n# by branch\ntype=ref,event=branch"),
         ("flavor", "latest=auto\nprefix=x-,onlatest=true"),
         ("version", "1.4.2"),
@@ -98,13 +82,22 @@ fn every_input_becomes_a_flag() {
 fn without_inputs_the_directory_is_built() {
     insta::assert_snapshot!(given(&[]), @r"
     <build>
-    <--metadata-file=[TEMP]/imgbuild.X/metadata.json>
-    <--iidfile=[TEMP]/imgbuild.X/imageid>
+    <--step-output=[JOB]/outputs>
     <-->
     <.>
     GITHUB_STEP_SUMMARY=[JOB]/summary
     ");
     assert!(!given(&[("summary", "false")]).contains("GITHUB_STEP_SUMMARY"));
+}
+
+/// As in docker/metadata-action, whose default rules are those of branches, pull requests and tags.
+#[test]
+fn images_without_rules_have_the_default_ones() {
+    assert!(given(&[("images", "me/app")]).contains("<--flavor=latest=auto>\n<--tag=me/app>\n"));
+    for rule in ["tag-rules", "flavor", "version", "tag-prefix"] {
+        let given = given(&[("images", "me/app"), (rule, "x=y")]);
+        assert_eq!(given.matches("<--flavor=latest=auto>").count(), 0, "{rule}");
+    }
 }
 
 #[test]
@@ -131,6 +124,8 @@ fn mistakes_are_told_on_the_job_and_without_secrets() {
     for inputs in [
         &[("push", "maybe")][..],
         &[("labels", "a=b\n\"c=d\ne")],
+        &[("images", "name=me/app,enabled=true")],
+        &[("images", "name=me/app,enable=maybe")],
         &[("secrets", "hunter2")],
         &[("secret-files", "=x")],
         &[("password", "hunter2")],
