@@ -93,7 +93,7 @@ fn without_inputs_the_directory_is_built() {
 /// As in docker/metadata-action, whose default rules are those of branches, pull requests and tags.
 #[test]
 fn images_without_rules_have_the_default_ones() {
-    assert!(given(&[("images", "me/app")]).contains("<--flavor=latest=auto>\n<--tag=me/app>\n"));
+    assert!(given(&[("images", "Me/app")]).contains("<--flavor=latest=auto>\n<--tag=me/app>\n"));
     for rule in ["tag-rules", "flavor", "version", "tag-prefix"] {
         let given = given(&[("images", "me/app"), (rule, "x=y")]);
         assert_eq!(given.matches("<--flavor=latest=auto>").count(), 0, "{rule}");
