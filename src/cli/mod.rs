@@ -72,6 +72,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help goes to standard output, mistakes to standard error. Nobody reads it: nothing to tell.
             let _ = error.print();
+            if let Some(annotations) = annotations.filter(|_| error.use_stderr()) {
+                Printer::stderr(&annotations.mistake(&error.to_string()));
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };

@@ -54,6 +54,12 @@ impl Annotations {
         commands.collect()
     }
 
+    /// The command for arguments that are wrong, from what is said of them: `error: …`, perhaps a tip, and the usage.
+    pub fn mistake(&self, said: &str) -> String {
+        let message = said.split("\n\nUsage:").next().unwrap_or(said).trim();
+        self.command(Level::Error, None, "imgbuild", message.strip_prefix("error: ").unwrap_or(message))
+    }
+
     /// The command for a warning of a place.
     pub fn warning(&self, place: &Location, message: &str) -> String {
         // The place goes before the message in a log, and is told by other means here.

@@ -58,6 +58,7 @@ fn every_input_becomes_a_flag() {
         ("set", "17"),
         ("part", "linux/amd64"),
         ("parts", "linux/amd64\nlinux/arm64"),
+        ("wait", "10m"),
         ("cache-from", "type=registry,ref=x/cache"),
         ("cache-to", "type=registry,ref=x/cache,mode=min"),
         ("cache-mounts", "export"),
@@ -97,6 +98,19 @@ fn images_without_rules_have_the_default_ones() {
     for rule in ["tag-rules", "flavor", "version", "tag-prefix"] {
         let given = given(&[("images", "me/app"), (rule, "x=y")]);
         assert_eq!(given.matches("<--flavor=latest=auto>").count(), 0, "{rule}");
+    }
+}
+
+#[test]
+fn a_part_is_built_for_its_platform() {
+    for (inputs, flag) in [
+        (&[("part", "linux/arm64")][..], Some("<--platform=linux/arm64>")),
+        (&[("part", "linux/arm64"), ("platforms", "linux/arm64/v8")], Some("<--platform=linux/arm64/v8>")),
+        (&[("part", "with-tools")], None),
+    ] {
+        let given = given(inputs);
+        let found = given.lines().find(|line| line.starts_with("<--platform"));
+        assert_eq!(found, flag, "{inputs:?}");
     }
 }
 

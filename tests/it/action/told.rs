@@ -62,7 +62,7 @@ fn a_failing_command_is_told_on_its_line() {
     .unwrap();
     job.context.write(
         "sub/app/Dockerfile",
-        "FROM scratch\nCOPY busybox /bin/sh\nRUN echo one: 100% && \\\n    echo two >&2; exit 3\n",
+        "FROM scratch\nCOPY busybox /bin/sh\nRUN echo one: 100% && \\\n    echo two; exit 3\n",
     );
     // A repository that was checked out to a directory of its own: paths are those in it.
     fs::create_dir(job.context.project().join("sub/.git")).unwrap();
@@ -74,7 +74,7 @@ fn a_failing_command_is_told_on_its_line() {
 }
 
 #[test]
-fn each_error_of_a_file_is_told_on_its_line() {
+fn each_error_is_told_on_its_line_or_the_job() {
     let job = Job::new();
     job.context
         .write("Dockerfile", "FROM scratch\nCOPY\nEXPOSE no\nWHAT is: this, then\n")
@@ -84,6 +84,8 @@ fn each_error_of_a_file_is_told_on_its_line() {
     for file in ["Dockerfile", "app.yaml", "missing", "none"] {
         all.push_str(&commands(&build(&job, &["build", "-f", file])));
     }
+    all.push_str(&commands(&build(&job, &["build", "--platfrom", "linux/amd64"])));
+    all.push_str(&commands(&build(&job, &["build", "--platform", "arm64"])));
     insta::assert_snapshot!(all);
 }
 
