@@ -2,6 +2,8 @@
 
 use std::{fs::OpenOptions, io::Write};
 
+use serde_json::json;
+
 use super::{
     outputs::{Delivered, image_id},
     printer::HostError,
@@ -30,22 +32,39 @@ fn outputs(built: &[Delivered]) -> Vec<(&'static str, String)> {
     vec![
         ("digest", lines(&|one| vec![one.built.root().digest.to_string()])),
         ("imageid", lines(&|one| vec![image_id(&one.built).to_string()])),
-        ("metadata", metadata(built)),
+        (
+            "metadata",
+            list(built.iter().map(|one| String::from_utf8_lossy(&one.metadata).trim_end().to_owned())),
+        ),
         ("tags", lines(&|one| one.names.iter().map(Reference::to_string).collect())),
         ("version", lines(&|one| one.resolved.plan.iter().filter_map(|plan| plan.version.clone()).collect())),
         ("labels", lines(&labels)),
         ("annotations", lines(&annotations)),
+        ("json", list(built.iter().map(document))),
     ]
 }
 
 /// One object, or a list of them for several images.
-fn metadata(built: &[Delivered]) -> String {
-    let all: Vec<_> =
-        built.iter().map(|one| String::from_utf8_lossy(&one.metadata).trim_end().to_owned()).collect();
-    match &all[..] {
+fn list(objects: impl Iterator<Item = String>) -> String {
+    let objects: Vec<_> = objects.collect();
+    match &objects[..] {
         [one] => one.clone(),
-        all => format!("[{}]", all.join(",\n")),
+        objects => format!("[{}]", objects.join(",\n")),
     }
+}
+
+/// The output `json` of docker/metadata-action, and the version.
+fn document(one: &Delivered) -> String {
+    let plan = one.resolved.plan.clone().unwrap_or_default();
+    let names: Vec<_> = one.names.iter().map(Reference::to_string).collect();
+    let document = json!({
+        "version": plan.version.unwrap_or_default(),
+        "tags": names,
+        "tag-names": plan.tags.iter().map(|tag| &tag.tag).collect::<Vec<_>>(),
+        "labels": plan.labels,
+        "annotations": annotations(one),
+    });
+    format!("{document:#}")
 }
 
 fn labels(one: &Delivered) -> Vec<String> {

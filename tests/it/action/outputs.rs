@@ -124,10 +124,30 @@ fn rules_name_the_image_and_say_what_they_found() {
         .map(|host| ["1.4.2", "1.4", "latest"].map(|tag| format!("{host}/me/app:{tag}")).join("\n"));
     assert_eq!(outputs["tags"], names.join("\n"), "{}", told(&output));
     assert_eq!(outputs["version"], "1.4.2");
+    let json: serde_json::Value = serde_json::from_str(&outputs["json"]).unwrap();
+    assert_eq!(json["tags"][0], "ghcr.io/me/app:1.4.2");
+    assert_eq!(json["labels"]["org.opencontainers.image.version"], "1.4.2");
     for (output, prefix) in [("labels", ""), ("annotations", "manifest:")] {
         let line = format!("{prefix}org.opencontainers.image.version=1.4.2");
         assert!(outputs[output].lines().any(|found| found == line), "{}", outputs[output]);
     }
+}
+
+#[test]
+fn several_specs_have_a_line_each() {
+    let job = Job::new();
+    for name in ["one", "two"] {
+        let spec =
+            format!("name: {name}\nfrom: scratch\nlayers:\n  - write: {{path: /name, text: {name}}}\n");
+        job.context.write(&format!("build-specs/{name}.yaml"), spec);
+    }
+    let output = job.run("build", &[]);
+    assert!(output.status.success(), "{}", told(&output));
+    let outputs = job.outputs();
+    assert_eq!(outputs["tags"], "docker.io/library/one:latest\ndocker.io/library/two:latest");
+    assert_eq!(outputs["digest"].lines().count(), 2);
+    let metadata: serde_json::Value = serde_json::from_str(&outputs["metadata"]).unwrap();
+    assert_eq!(metadata[1]["containerimage.digest"], outputs["digest"].lines().nth(1).unwrap());
 }
 
 #[test]
