@@ -29,7 +29,9 @@ pub(super) fn with_command(
     let build = match arguments.get(at) {
         None => true,
         Some(argument) => match argument.to_str() {
-            Some("-h" | "--help" | "-V" | "--version" | "help") => false,
+            // With a value it is the image's.
+            Some("--version") => arguments.len() > at + 1,
+            Some("-h" | "--help" | "-V" | "help") => false,
             Some(flag) if flag.starts_with('-') => true,
             Some(word) if command.find_subcommand(word).is_some() => false,
             Some(word) => buildable(word, &command, environment)?,

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, validate, why};
+use super::{
+    ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, tags, validate, why,
+};
 use crate::{
     error::Failure,
     settings::{Environment, GlobalFlags, GlobalSettings},
@@ -32,6 +34,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Tags(tags::TagsArgs),
     Cache(cache::CacheArgs),
     /// The same as `cache gc`
     #[command(hide = true)]
@@ -53,6 +56,7 @@ impl Cli {
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
             Command::Images(args) => images::run(args, global).await,
+            Command::Tags(args) => tags::run(args, global, environment).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,
             Command::Why(args) => why::run(args, global).await,

@@ -23,6 +23,7 @@ mod printer;
 mod schema;
 mod step_output;
 mod tags;
+mod tags_text;
 mod validate;
 mod watch;
 mod why;

@@ -57,6 +57,8 @@ pub struct Tagging {
     prefix: String,
     /// Whether there are rules even if the spec has none.
     asked: bool,
+    /// Whether tags need no name to go with.
+    nameless: bool,
     /// Where images go in place of the spec's name and registries.
     repositories: Vec<Repository>,
     /// The directory that is asked for git's tags, branch and commit.
@@ -79,6 +81,30 @@ pub struct ResolvedNames {
     pub notes: Vec<Note>,
     /// What annotations of the plan are put on.
     pub levels: Levels,
+}
+
+impl ResolvedNames {
+    /// When a name may be given to another image: as its tag's plan says. Names that no rule gave may be at any time.
+    pub fn movement(&self, name: &Reference) -> &Movement {
+        let tags = self.plan.iter().flat_map(|plan| &plan.tags);
+        let mut of_rules = tags.filter(|_| self.repositories.contains(&name.repository));
+        let planned = of_rules.find(|tag| name.tag.as_deref() == Some(tag.tag.as_str()));
+        planned.map_or(&Movement::Free, |tag| &tag.movement)
+    }
+
+    /// What looks wrong with rules and, if there is no tag at all, why there is none; each once.
+    pub fn warnings(&self) -> Vec<String> {
+        let nothing = self.names.is_empty() && self.plan.as_ref().is_some_and(|plan| plan.tags.is_empty());
+        let mut told: Vec<&Note> = Vec::new();
+        for note in self.notes.iter().filter(|note| note.warning || nothing) {
+            // A word stands for several rules, which mostly fail for the same reason.
+            if !told.iter().any(|earlier| earlier.text == note.text) {
+                told.push(note);
+            }
+        }
+        let told = told.into_iter().map(|note| format!("tag rule `{}`: {}", note.rule, note.text));
+        told.chain(nothing.then(|| "no rule gives a tag".to_owned())).collect()
+    }
 }
 
 /// The documents that annotations of a plan are put on.
@@ -120,6 +146,7 @@ impl Tagging {
             flavor: Flavor::parse(&naming.flavor.join("\n"))?,
             version: bare,
             prefix,
+            nameless: false,
             repositories: Vec::new(),
             directory,
             environment: environment.clone(),
@@ -139,10 +166,11 @@ impl Tagging {
         Self::resolve(&flags.tag_rule, &flags.naming, directory, environment)
     }
 
-    /// The same for these repositories, and with metadata-action's rules if there are no others.
-    #[must_use]
-    pub fn in_repositories(self, repositories: Vec<Repository>) -> Self {
-        Self { asked: true, repositories, ..self }
+    /// The same to plan with: for these repositories, where there are any, else for the spec's, else for none. With
+    /// `rules`, there are always rules.
+    pub(super) fn planning(self, repositories: Vec<Repository>, rules: bool) -> Self {
+        let asked = self.asked || rules || !repositories.is_empty();
+        Self { asked, nameless: true, repositories, ..self }
     }
 
     /// Reads names from flags. Where there are rules, one without a tag is a repository for them.
@@ -178,7 +206,8 @@ impl Tagging {
             [] => repositories(defaults)?,
             repositories => repositories.to_vec(),
         };
-        if repositories.is_empty()
+        if !self.nameless
+            && repositories.is_empty()
             && given.is_empty()
             && let Some(tag) = planned.plan.tags.first()
         {

@@ -10,7 +10,7 @@ use super::error::Problem;
 pub(super) fn fields(line: &str) -> Result<Vec<String>, Problem> {
     let (fields, quoted) = split(line)?;
     match &fields[..] {
-        [only] if quoted && only.contains([',', '"']) => split(only).map(|(fields, _)| fields),
+        [only] if quoted && only.contains(',') => split(only).map(|(fields, _)| fields),
         _ => Ok(fields),
     }
 }

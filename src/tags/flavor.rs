@@ -1,6 +1,6 @@
 //! What holds for all rules.
 
-use super::{TagsError, csv, error::Problem, template::Template};
+use super::{TagsError, csv, error::Problem, scope, template::Template};
 use crate::source::suggest;
 
 /// Whether there is a tag `latest`.
@@ -42,7 +42,7 @@ impl Flavor {
         let Read { latest, prefix, suffix } = read;
         let template = |affix: &Affix| {
             let text = affix.text.as_str();
-            let template = (!text.is_empty()).then(|| Template::parse(text)).transpose();
+            let template = (!text.is_empty()).then(|| scope::checked(text)).transpose();
             template.map_err(|problem| TagsError::flavor(&affix.line, problem))
         };
         let on_latest = |affix: &Affix| if affix.on_latest { affix.text.clone() } else { String::new() };

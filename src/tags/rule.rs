@@ -238,9 +238,7 @@ impl Versions {
 }
 
 fn template(text: &str, what: &str) -> Result<Template, Problem> {
-    let template = Template::parse(text).map_err(|problem| problem.of(what))?;
-    scope::check(&template).map_err(|problem| problem.of(what))?;
-    Ok(template)
+    scope::checked(text).map_err(|problem| problem.of(what))
 }
 
 /// Attributes that were not looked at yet.

@@ -18,8 +18,14 @@ const GLOBAL: [&str; 8] =
 /// The expressions of patterns of versions.
 const VERSION: [&str; 7] = ["raw", "version", "major", "minor", "patch", "prerelease", "build"];
 
-/// Fails for a name that means nothing anywhere, and for times without a format.
-pub(super) fn check(template: &Template) -> Result<(), Problem> {
+/// Reads a text with expressions. Fails for a name that means nothing anywhere, and for times without a format.
+pub(super) fn checked(text: &str) -> Result<Template, Problem> {
+    let template = Template::parse(text)?;
+    check(&template)?;
+    Ok(template)
+}
+
+fn check(template: &Template) -> Result<(), Problem> {
     for Call { name, arguments, named } in template.calls() {
         let known: Vec<&str> = VERSION.into_iter().chain(GLOBAL).collect();
         if !known.contains(&name.as_str()) {

@@ -300,7 +300,9 @@ impl Call {
                     return Err(wrong("it does not begin with a name"));
                 }
                 Some(key) => call.named.push((key.to_owned(), text)),
-                None if is_first && is_name && is_a_name(&text) => call.name = text,
+                None if is_first && is_name && is_a_name(&text) => {
+                    call.name = text.strip_prefix("this.").unwrap_or(&text).to_owned();
+                }
                 None if is_first => return Err(wrong("it does not begin with a name")),
                 None => call.arguments.push(text),
             }

@@ -10,7 +10,7 @@ fn help_fits_a_screen() {
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["--help"],
     &["build", "-h"],
     &["check", "-h"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["inspect", "-h"],
     &["validate", "-h"],
     &["images", "-h"],
+    &["tags", "-h"],
     &["cache", "-h"],
     &["cache", "ls", "-h"],
     &["cache", "du", "-h"],

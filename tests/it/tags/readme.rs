@@ -273,3 +273,35 @@ fn labels_and_annotations_are_those_of_metadata_action() {
     assert_eq!(planned.plan.annotations, planned.plan.labels);
     assert_eq!(planned.plan.version.as_deref(), Some("1.2.3"));
 }
+
+/// The events of the columns of the manual's table.
+const COLUMNS: [&str; 6] = [
+    "push refs/heads/main",
+    "push refs/heads/my/fix",
+    "push refs/tags/v1.4.2",
+    "push refs/tags/v2.0.0-rc.1",
+    "pull_request refs/pull/7/merge",
+    "schedule refs/heads/main",
+];
+
+#[test]
+fn the_table_of_the_manual_is_true() {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tags.md")).unwrap();
+    let section = manual.split("## Rules by events").nth(1).unwrap().split("\n## ").next().unwrap();
+    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let mut rows = 0;
+    for line in section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| rule")) {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").collect();
+        assert_eq!(cells.len(), 7, "{line}");
+        let rules = quoted(cells[0]).concat();
+        let rules = if rules.is_empty() { Rule::defaults() } else { Rule::parse_all(&rules).unwrap() };
+        for (cell, text) in cells[1..].iter().zip(COLUMNS) {
+            let now = "2026-01-21T12:00:00Z".parse().unwrap();
+            let event = Event { default_branch: Some("main".to_owned()), now, ..event(text) };
+            let planned = plan(&rules, &Flavor::default(), &event).unwrap();
+            assert_eq!(tags(&planned), quoted(cell).join(" "), "{text}: {line}");
+        }
+        rows += 1;
+    }
+    assert_eq!(rows, 15);
+}
