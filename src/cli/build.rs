@@ -15,7 +15,9 @@ use super::{
     lock,
     outputs::{Delivered, Naming, deliver},
     printer::{HostError, Printer},
+    step_output,
     tags::{described, tell},
+    watch,
 };
 use crate::{
     cache::{Cache, CacheOptions},
@@ -27,7 +29,7 @@ use crate::{
     oci::{Descriptor, Platform, Reference},
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
-    report::{Reporter, Style, seconds},
+    report::{Style, seconds},
     settings::{
         BuildFile, BuildFlags, BuildSettings, Call, Environment, EvictionSettings, GlobalSettings,
         MainContext, Progress, closest, env,
@@ -65,11 +67,13 @@ pub(super) async fn run(
     }
     let settings = BuildSettings::resolve(&args.flags, &global, &environment)?;
     let eviction = EvictionSettings::resolve(None, None, &global, &environment)?;
-    let reporter = Reporter::new(style(&global, &environment));
+    let (reporter, watch) = watch::begin(style(&global, &environment), &args.flags.ci, &global, &environment);
     let built = build_all(&settings, &eviction, &reporter.sink()).await;
     let took = reporter.elapsed();
     reporter.finish();
+    watch.end(&built, took);
     let built = built?;
+    step_output::write(&args.flags.ci, &built, &environment)?;
     for image in &built {
         if global.quiet {
             Printer::stdout(&format!("{}\n", image.built.root().digest))?;
@@ -284,7 +288,7 @@ async fn build_one(
     if let Some(cache) = cache {
         cache.finish(CACHE_BUDGET).await?;
     }
-    Ok(delivered)
+    Ok(Delivered { resolved, ..delivered })
 }
 
 /// How long a build waits, when its image is delivered, for caches that are still being told of it.

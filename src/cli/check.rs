@@ -9,6 +9,7 @@ use super::{
     ExitStatus,
     build::{bytes_of, name_of},
     printer::Printer,
+    watch,
 };
 use crate::{
     context::Ignore,
@@ -60,7 +61,8 @@ enum Format {
 }
 
 pub(super) async fn run(args: CheckArgs, environment: Environment) -> Result<ExitStatus, Failure> {
-    check_all(&CheckSettings::resolve(&args.context, &args.flags, &environment)?, args.error, args.format)
+    let settings = CheckSettings::resolve(&args.context, &args.flags, &environment)?;
+    check_all(&settings, args.error, args.format, &environment)
 }
 
 /// What `build --check` does. Ends with status 1 if something is found, as in buildx.
@@ -77,16 +79,26 @@ pub(super) fn of_build(
         build_arg: input.build_arg.clone(),
     };
     let format = if json { Format::Json } else { Format::Text };
-    check_all(&CheckSettings::resolve(&flags.context, &check, environment)?, true, format)
+    check_all(&CheckSettings::resolve(&flags.context, &check, environment)?, true, format, environment)
 }
 
-fn check_all(settings: &CheckSettings, error: bool, format: Format) -> Result<ExitStatus, Failure> {
+fn check_all(
+    settings: &CheckSettings,
+    error: bool,
+    format: Format,
+    environment: &Environment,
+) -> Result<ExitStatus, Failure> {
     let mut all = Vec::new();
     let mut fails = error;
     for file in &settings.files {
         let (findings, error) = check(file, settings)?;
         all.extend(findings);
         fails |= error;
+    }
+    if let Some(annotations) = watch::annotations(environment) {
+        for finding in &all {
+            Printer::stderr(&annotations.warning(&finding.location, &finding.to_string()));
+        }
     }
     Printer::stdout(&match format {
         Format::Text => text(&all),

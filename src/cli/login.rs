@@ -151,7 +151,7 @@ fn warn(text: &str) {
 /// Shows what a client has to say besides its results.
 fn warnings() -> Sink {
     Sink::new(|event| match event {
-        Event::Warning { message } => warn(&message),
+        Event::Warning { message, .. } => warn(&message),
         Event::Retry { reason, after, .. } => {
             warn(&format!("{reason}; trying again in {:.1} s", after.as_secs_f64()));
         }

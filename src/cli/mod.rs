@@ -31,9 +31,11 @@ mod push;
 mod release;
 mod rm;
 mod schema;
+mod step_output;
 mod tags;
 mod tags_text;
 mod validate;
+mod watch;
 mod why;
 mod why_text;
 
@@ -45,7 +47,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::{arguments::with_command, command::Cli, printer::Printer};
 use crate::{
     error::Failure,
-    report::render_failure,
+    report::{Annotations, render_failure, without_commands},
     sandbox,
     settings::{ColorChoice, Environment},
 };
@@ -71,15 +73,19 @@ pub fn main() -> ExitCode {
     }
     sandbox::keep_pages_small();
     let environment = Environment::of_process();
+    let annotations = watch::annotations(&environment);
     let arguments = match with_command(std::env::args_os().collect(), &environment) {
         Ok(arguments) => arguments,
-        Err(error) => return fail(&error.into()),
+        Err(error) => return fail(&error.into(), annotations.as_ref()),
     };
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to standard output, mistakes to standard error. Nobody reads it: nothing to tell.
             let _ = error.print();
+            if let Some(annotations) = annotations.filter(|_| error.use_stderr()) {
+                Printer::stderr(&annotations.mistake(&error.to_string()));
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -90,7 +96,9 @@ pub fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&printer::HostError::new("start the threads", error).into()),
+        Err(error) => {
+            return fail(&printer::HostError::new("start the threads", error).into(), annotations.as_ref());
+        }
     };
     // The command runs on another thread: the signals are heard whatever it does.
     let ended = runtime.block_on(async {
@@ -106,7 +114,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(Ok(Ok(ExitStatus::Success))) => ExitCode::SUCCESS,
         Ok(Ok(Ok(ExitStatus::Findings))) => ExitCode::from(1),
-        Ok(Ok(Err(failure))) => fail(&failure),
+        Ok(Ok(Err(failure))) => fail(&failure, annotations.as_ref()),
         // The command panicked, and the panic said why.
         Ok(Err(_)) => ExitCode::from(crate::error::Kind::Internal.exit_code()),
         Err((said, status)) => {
@@ -116,8 +124,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn fail(failure: &Failure) -> ExitCode {
-    Printer::stderr(&render_failure(failure.as_ref()));
+fn fail(failure: &Failure, annotations: Option<&Annotations>) -> ExitCode {
+    let text = render_failure(failure.as_ref());
+    match annotations {
+        None => Printer::stderr(&text),
+        Some(annotations) => {
+            Printer::stderr(&without_commands(&text));
+            Printer::stderr(&annotations.failure(failure.as_ref()));
+        }
+    }
     ExitCode::from(failure.kind().exit_code())
 }
 

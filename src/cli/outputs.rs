@@ -24,9 +24,13 @@ use crate::{
 pub(super) struct Delivered {
     /// The image.
     pub(super) built: Built,
-    names: Vec<Reference>,
+    pub(super) names: Vec<Reference>,
     /// Where it went besides the store, in words: `pushed to ghcr.io/me/app:1.0`.
-    went: Vec<String>,
+    pub(super) went: Vec<String>,
+    /// What `--metadata-file` has.
+    pub(super) metadata: Vec<u8>,
+    /// How its names came about.
+    pub(super) resolved: ResolvedNames,
 }
 
 impl Delivered {
@@ -116,10 +120,11 @@ pub(super) async fn deliver(
     if let Some(path) = &settings.iidfile {
         output::write_file(path, image_id(&built).to_string().as_bytes())?;
     }
+    let metadata = metadata(&built, &names, set_index)?;
     if let Some(path) = &settings.metadata_file {
-        output::write_file(path, &metadata(&built, &names, set_index)?)?;
+        output::write_file(path, &metadata)?;
     }
-    Ok(Delivered { built, names, went })
+    Ok(Delivered { built, names, went, metadata, resolved: ResolvedNames::default() })
 }
 
 /// Who moves the tags.
@@ -285,7 +290,7 @@ fn for_this_machine(engine: &Engine, built: &Built) -> Built {
 }
 
 /// What `docker build --iidfile` writes: the config's digest, and the index's where there are several images.
-fn image_id(built: &Built) -> Digest {
+pub(super) fn image_id(built: &Built) -> Digest {
     match &built.images[..] {
         [only] => only.config.digest,
         _ => built.root().digest,

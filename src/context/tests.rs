@@ -174,7 +174,7 @@ impl Place {
     fn open(&self) -> Context {
         let warnings = Arc::clone(&self.warnings);
         let sink = Sink::new(move |event| {
-            if let Event::Warning { message } = event {
+            if let Event::Warning { message, .. } = event {
                 warnings.lock().unwrap().push(message);
             }
         });

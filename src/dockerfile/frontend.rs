@@ -78,7 +78,7 @@ impl Dockerfile {
         for finding in &findings {
             let text = finding.to_string();
             if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
-                self.sink.warn(text);
+                self.sink.warn_at(finding.location.clone(), text);
             }
         }
         match findings.first() {

@@ -10,6 +10,8 @@ use std::error::Error;
 
 pub use url::{public_text, public_url};
 
+use crate::source::Diagnostic;
+
 /// What kind of failure it is. The kind alone decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -83,6 +85,11 @@ pub trait Explain: Error + Send + Sync + 'static {
     /// stands in for the message.
     fn snippet(&self) -> Option<String> {
         None
+    }
+
+    /// The errors in input files that it is made of, for those who show the files themselves: editors, reviews.
+    fn diagnostics(&self) -> Vec<&Diagnostic> {
+        Vec::new()
     }
 }
 

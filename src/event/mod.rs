@@ -14,7 +14,10 @@ use serde::Serialize;
 
 pub use reason::{Change, FileChange, ParentChange, Reason, Value};
 
-use crate::oci::{Digest, Platform};
+use crate::{
+    oci::{Digest, Platform},
+    source::Location,
+};
 
 /// The number of a step or a transfer: unique within one run of the program, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -172,6 +175,9 @@ pub enum Event {
     Warning {
         /// In words.
         message: String,
+        /// Where in an input file, if it is about one. The message has it, too.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        place: Option<Location>,
     },
 }
 
@@ -205,7 +211,12 @@ impl Sink {
 
     /// Emits a warning.
     pub fn warn(&self, message: impl Into<String>) {
-        self.emit(Event::Warning { message: message.into() });
+        self.emit(Event::Warning { message: message.into(), place: None });
+    }
+
+    /// Emits a warning of a place in an input file.
+    pub fn warn_at(&self, place: Location, message: impl Into<String>) {
+        self.emit(Event::Warning { message: message.into(), place: Some(place) });
     }
 
     /// Emits a note.

@@ -112,7 +112,7 @@ impl<W: Write + Send> Render for Plain<W> {
             Event::Note { message } => {
                 self.line(None, &format!("note: {}", words::one_line(message)));
             }
-            Event::Warning { message } => {
+            Event::Warning { message, .. } => {
                 self.line(None, &format!("warning: {}", words::one_line(message)));
             }
         }

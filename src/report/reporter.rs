@@ -13,7 +13,7 @@ use std::{
 
 use indicatif::ProgressDrawTarget;
 
-use super::{JsonLines, Plain, Terminal, words};
+use super::{JsonLines, Plain, Terminal, annotations::WithoutCommands, words};
 use crate::event::{Event, Sink};
 
 /// How events are shown.
@@ -49,7 +49,7 @@ struct Warnings<W>(W);
 
 impl<W: Write + Send> Render for Warnings<W> {
     fn event(&mut self, _: Duration, event: &Event) {
-        if let Event::Warning { message } = event {
+        if let Event::Warning { message, .. } = event {
             let _ = writeln!(self.0, "warning: {}", words::one_line(message));
         }
     }
@@ -57,9 +57,12 @@ impl<W: Write + Send> Render for Warnings<W> {
     fn finish(&mut self) {}
 }
 
-/// Gets events to a renderer on standard error.
+/// All that take the events. They are few, and each is quick.
+type Renders = Arc<Mutex<Vec<Box<dyn Render>>>>;
+
+/// Gets events to a renderer on standard error, and to others.
 pub struct Reporter {
-    render: Arc<Mutex<Box<dyn Render>>>,
+    renders: Renders,
     start: Instant,
     ticker: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -67,11 +70,20 @@ pub struct Reporter {
 impl Reporter {
     /// A reporter that shows events on standard error.
     pub fn new(style: Style) -> Self {
-        let stderr = anstream::stderr();
+        Self::on(style, anstream::stderr())
+    }
+
+    /// The same in a job of GitHub Actions, whose runner looks for commands in all that it reads: it finds none in what
+    /// is shown.
+    pub fn in_actions(style: Style) -> Self {
+        Self::on(style, WithoutCommands(anstream::stderr()))
+    }
+
+    fn on(style: Style, stderr: impl Write + Send + 'static) -> Self {
         match style {
             Style::Terminal { colors } => {
                 let mut reporter = Self::with(Terminal::new(ProgressDrawTarget::stderr(), colors));
-                reporter.ticker = Some(ticker(reporter.render.clone()));
+                reporter.ticker = Some(ticker(reporter.renders.clone()));
                 reporter
             }
             Style::Plain => Self::with(Plain::new(stderr)),
@@ -81,14 +93,24 @@ impl Reporter {
     }
 
     fn with(render: impl Render + 'static) -> Self {
-        Self { render: Arc::new(Mutex::new(Box::new(render))), start: Instant::now(), ticker: None }
+        let renders: Vec<Box<dyn Render>> = vec![Box::new(render)];
+        Self { renders: Arc::new(Mutex::new(renders)), start: Instant::now(), ticker: None }
+    }
+
+    /// Hands the events to this one, too.
+    pub fn also(&self, render: impl Render + 'static) {
+        lock(&self.renders).push(Box::new(render));
     }
 
     /// The sink for the engine.
     pub fn sink(&self) -> Sink {
-        let render = self.render.clone();
+        let renders = self.renders.clone();
         let start = self.start;
-        Sink::new(move |event| lock(&render).event(start.elapsed(), &event))
+        Sink::new(move |event| {
+            let mut renders = lock(&renders);
+            let at = start.elapsed();
+            renders.iter_mut().for_each(|render| render.event(at, &event));
+        })
     }
 
     /// How long it has been since the start.
@@ -107,7 +129,7 @@ impl Drop for Reporter {
             // The ticker does not panic; if it did, there is nothing left to draw.
             let _ = thread.join();
         }
-        lock(&self.render).finish();
+        lock(&self.renders).iter_mut().for_each(|render| render.finish());
     }
 }
 
@@ -118,16 +140,16 @@ impl fmt::Debug for Reporter {
 }
 
 /// A renderer that panicked in one thread still draws for the others.
-fn lock(render: &Mutex<Box<dyn Render>>) -> MutexGuard<'_, Box<dyn Render>> {
-    render.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(renders: &Mutex<Vec<Box<dyn Render>>>) -> MutexGuard<'_, Vec<Box<dyn Render>>> {
+    renders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Redraws some times a second, until the sender is dropped.
-fn ticker(render: Arc<Mutex<Box<dyn Render>>>) -> (Sender<()>, JoinHandle<()>) {
+fn ticker(renders: Renders) -> (Sender<()>, JoinHandle<()>) {
     let (stop, stopped) = channel::<()>();
     let thread = std::thread::spawn(move || {
         while stopped.recv_timeout(Duration::from_millis(120)) == Err(RecvTimeoutError::Timeout) {
-            lock(&render).tick();
+            lock(&renders).iter_mut().for_each(|render| render.tick());
         }
     });
     (stop, thread)

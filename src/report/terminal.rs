@@ -167,7 +167,7 @@ impl Render for Terminal {
                 }
             }
             Event::Note { message } => self.above(&format!("note: {}", words::one_line(message))),
-            Event::Warning { message } => {
+            Event::Warning { message, .. } => {
                 let label = self.paint(AnsiColor::Yellow, "warning:");
                 self.above(&format!("{label} {}", words::one_line(message)));
             }

@@ -34,7 +34,7 @@ fn recorded() -> Vec<(u64, Event)> {
         (5_200, Event::Progress { id: TaskId(2), done: 90_000_000 }),
         (5_300, Event::Progress { id: TaskId(2), done: 91_000_000 }),
         (6_000, finished(2, Outcome::Done, Some(33_000_000))),
-        (6_000, Event::Warning { message: "socket /run/x \u{1b}[31mskipped".into() }),
+        (6_000, Event::Warning { message: "socket /run/x \u{1b}[31mskipped".into(), place: None }),
         (6_100, started(4, Task::Push { to: "ghcr.io/me/app".into(), digest }, Some(33_000_000))),
         (
             7_000,

@@ -42,6 +42,13 @@ pub const NO_COLOR: &str = "NO_COLOR";
 /// `dumb` turns off progress bars. Since 0.1.
 pub const TERM: &str = "TERM";
 
+/// `true` in a job of GitHub Actions: errors and warnings are shown on their lines. Since 0.1.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+/// Where a job of GitHub Actions has its repositories. Since 0.1.
+pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
+/// The file that becomes the summary of a job of GitHub Actions, as `--summary`. Since 0.1.
+pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
 /// The environment that settings are resolved in: a value, so that tests make their own.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::{
-    ColorChoice, ForeignFlags, LockFlags, Progress, SetFlags, TagFlags, TagRuleFlags, build::CompressionKind,
+    CiFlags, ColorChoice, ForeignFlags, LockFlags, Progress, SetFlags, TagFlags, TagRuleFlags,
+    build::CompressionKind,
 };
 
 /// Flags of every command.
@@ -61,6 +62,9 @@ pub struct BuildFlags {
     /// Parts of an image.
     #[command(flatten, next_help_heading = "Releases")]
     pub set: SetFlags,
+    /// What the service is told that runs the build.
+    #[command(flatten)]
+    pub ci: CiFlags,
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,

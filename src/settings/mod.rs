@@ -10,6 +10,7 @@ mod awaited;
 mod build;
 mod cache;
 mod check;
+mod ci;
 mod command;
 mod config_file;
 mod discover;
@@ -40,6 +41,7 @@ pub use build::{
 };
 pub use cache::{parse_cache_from, parse_cache_to};
 pub use check::{CheckFlags, CheckSettings};
+pub use ci::{CiFlags, actions_workspace};
 pub use config_file::{BuildConfig, CacheConfig, ConfigFile, RegistryConfig};
 pub use discover::{BuildFile, discover};
 pub use emulators::emulators;

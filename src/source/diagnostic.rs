@@ -53,6 +53,21 @@ impl Diagnostic {
         self
     }
 
+    /// What is wrong, without the place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Where it is wrong.
+    pub fn location(&self) -> Option<&Location> {
+        self.place().map(|(location, _)| location)
+    }
+
+    /// What is said at the place; may be empty.
+    pub fn label(&self) -> Option<&str> {
+        self.place().map(|(_, label)| label.as_str())
+    }
+
     fn place(&self) -> Option<&(Location, String)> {
         self.primary.as_deref()
     }
@@ -85,6 +100,10 @@ impl Explain for Diagnostic {
 
     fn detail(&self) -> Option<String> {
         self.detail.clone()
+    }
+
+    fn diagnostics(&self) -> Vec<&Diagnostic> {
+        vec![self]
     }
 
     fn snippet(&self) -> Option<String> {

@@ -58,6 +58,10 @@ impl Explain for Diagnostics {
         if self.rest.is_empty() { self.first.hints() } else { Vec::new() }
     }
 
+    fn diagnostics(&self) -> Vec<&Diagnostic> {
+        self.iter().collect()
+    }
+
     fn snippet(&self) -> Option<String> {
         if self.rest.is_empty() {
             return self.first.snippet();

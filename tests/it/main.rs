@@ -1,6 +1,7 @@
 //! The program as its users run it, and its rooms through their public API.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what tests share")]
 
+mod action;
 mod apps;
 mod build;
 mod cache;

@@ -28,6 +28,7 @@ pub(crate) fn imgbuild(home: &Path) -> Command {
         .env("XDG_CONFIG_HOME", home.join("config"))
         .env("DOCKER_CONFIG", home.join("docker"))
         .env("XDG_RUNTIME_DIR", home.join("run"))
+        .env_remove("GITHUB_ACTIONS")
         .env_remove("REGISTRY_AUTH_FILE")
         .env_remove("IMGBUILD_CONFIG")
         .env_remove("SOURCE_DATE_EPOCH");

@@ -135,7 +135,7 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let words = Arc::clone(&told);
         let sink = Sink::new(move |event| {
-            if let Event::Warning { message } = event {
+            if let Event::Warning { message, .. } = event {
                 words.lock().unwrap().push(message);
             }
         });

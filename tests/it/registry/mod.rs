@@ -77,7 +77,7 @@ impl Bench {
     fn warnings(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
         let warning = |event: &Event| match event {
-            Event::Warning { message } => Some(message.clone()),
+            Event::Warning { message, .. } => Some(message.clone()),
             _ => None,
         };
         events.iter().filter_map(warning).collect()

@@ -114,7 +114,7 @@ impl Machine {
 
     fn warnings(&self) -> Vec<String> {
         self.all(|event| match event {
-            Event::Warning { message } => Some(message.clone()),
+            Event::Warning { message, .. } => Some(message.clone()),
             _ => None,
         })
     }
