@@ -1,16 +1,30 @@
-//! The document that carries an entry: `{"version":1,"entry":{…},"signature":"…"}`.
+//! The document that carries an entry, or something else that stands under a key:
+//! `{"version":1,"entry":{…},"signature":"…"}`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Entry, SigningKey, TrustedKey};
-use crate::oci::{Digest, canonical};
+use super::{SigningKey, TrustedKey};
+use crate::{
+    layer::Layer,
+    oci::{Digest, canonical},
+};
 
 /// Counted up when a reader of before would misread a document. Readers take other versions for absent.
 const VERSION: u32 = 1;
 
 /// The largest document that is read: a hundred times what one needs.
 pub(super) const LARGEST: usize = 64 << 10;
+
+/// What can stand under a key of a cache.
+pub(super) trait Kept: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The layers whose blobs are kept along with it.
+    fn layers(&self) -> &[Layer];
+
+    /// What is wrong with one that came from elsewhere, where this key was asked for; `None`: nothing that can be seen
+    /// before its blobs are here.
+    fn fault(&self, asked: &Digest) -> Option<String>;
+}
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -29,9 +43,9 @@ struct Read<'a> {
     signature: Option<String>,
 }
 
-/// The bytes of an entry's document, signed if there is a key to sign with.
-pub(super) fn write(entry: &Entry, key: Option<&SigningKey>) -> Vec<u8> {
-    let text = String::from_utf8_lossy(&canonical(entry)).into_owned();
+/// The bytes of a document, signed if there is a key to sign with.
+pub(super) fn write<T: Kept>(kept: &T, key: Option<&SigningKey>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&canonical(kept)).into_owned();
     let signature = key.map(|key| key.sign(text.as_bytes()));
     // What was just serialised is JSON.
     let entry = RawValue::from_string(text).expect("an entry is JSON");
@@ -43,7 +57,11 @@ pub(super) fn write(entry: &Entry, key: Option<&SigningKey>) -> Vec<u8> {
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) fn read(bytes: &[u8], asked: &Digest, trusted: &[TrustedKey]) -> Result<Option<Entry>, String> {
+pub(super) fn read<T: Kept>(
+    bytes: &[u8],
+    asked: &Digest,
+    trusted: &[TrustedKey],
+) -> Result<Option<T>, String> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
@@ -64,10 +82,10 @@ pub(super) fn read(bytes: &[u8], asked: &Digest, trusted: &[TrustedKey]) -> Resu
             return Err("it is not signed by a key that is trusted".into());
         }
     }
-    let entry: Entry = serde_json::from_str(document.entry.get()).map_err(broken)?;
-    match entry.fault(asked) {
+    let kept: T = serde_json::from_str(document.entry.get()).map_err(broken)?;
+    match kept.fault(asked) {
         Some(fault) => Err(fault),
-        None => Ok(Some(entry)),
+        None => Ok(Some(kept)),
     }
 }
 
@@ -77,6 +95,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cache::Entry;
+
+    fn read(bytes: &[u8], asked: &Digest, trusted: &[TrustedKey]) -> Result<Option<Entry>, String> {
+        super::read(bytes, asked, trusted)
+    }
 
     fn valid() -> Value {
         let digest = Digest::of(b"x").to_string();

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::FuturesOrdered};
+use futures_util::{StreamExt, future::join_all, stream::FuturesOrdered};
 use tokio::task::JoinSet;
 
 use super::{
-    CacheError, Entry, Exported, Found, Part, Place, Result, SigningKey, Target, TrustedKey,
-    backend::Backend, directory::Directory, export::Exporter, import::Importer,
+    CacheError, Entry, Exported, Found, Part, Place, Result, SigningKey, Snapshot, Target, TrustedKey,
+    backend::Backend, directory::Directory, document::Kept, export::Exporter, import::Importer,
 };
 use crate::{
     event::{Outcome, Running, Sink, Task},
@@ -29,7 +29,8 @@ pub struct CacheOptions {
     pub to: Vec<Target>,
     /// Signs what is written.
     pub sign: Option<SigningKey>,
-    /// If there are any: only what one of them has signed is believed.
+    /// If there are any, or a key that signs: only what one of them, or that one, has signed is believed. So nothing is
+    /// signed that came unsigned.
     pub trusted: Vec<TrustedKey>,
     /// The repositories that the image is pushed to. What is there is not sent to a cache on the same registry once more.
     pub pushed_to: Vec<Repository>,
@@ -54,6 +55,38 @@ struct Inner {
     holders: Mutex<HashMap<Digest, usize>>,
 }
 
+/// What the caches of a build have of cache mounts. It is no handle on the caches: writes do not live as long as it.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    inner: Arc<Inner>,
+}
+
+impl Snapshots {
+    /// The snapshot that the caches have under a key, as [`Cache::get`] finds entries.
+    pub async fn get(&self, key: &Digest) -> Option<Snapshot> {
+        Some(self.inner.find::<Snapshot>(key).await?.0)
+    }
+
+    /// The snapshot whose place a new one takes, in the first cache that is written.
+    ///
+    /// # Errors
+    /// The cache cannot be asked.
+    pub async fn latest(&self, key: &Digest) -> Result<Option<Snapshot>> {
+        match self.inner.exporters.first() {
+            Some(exporter) => exporter.latest(key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Brings the blob of a snapshot into the store, as [`Cache::fetch`] does.
+    ///
+    /// # Errors
+    /// The cache does not have it any more, or something else.
+    pub async fn fetch(&self, blob: &Descriptor) -> Result<()> {
+        self.inner.fetch(blob).await
+    }
+}
+
 #[derive(Debug, Default)]
 struct Writes {
     running: JoinSet<()>,
@@ -64,7 +97,8 @@ struct Writes {
 impl Cache {
     /// The caches of a build. Nothing is asked yet.
     pub fn new(options: CacheOptions, store: Store, registry: &Client, sink: Sink) -> Self {
-        let CacheOptions { from, to, sign, trusted, pushed_to } = options;
+        let CacheOptions { from, to, sign, mut trusted, pushed_to } = options;
+        trusted.extend(sign.iter().map(SigningKey::public));
         let import = |place: Place| {
             Importer::new(Backend::new(&place, registry), place, trusted.clone(), sink.clone())
         };
@@ -73,7 +107,12 @@ impl Cache {
             if let Place::Directory { path } = &target.place {
                 Directory::new(path.clone()).sweep();
             }
-            Arc::new(Exporter::new(Backend::new(&target.place, registry), target, sign.clone()))
+            Arc::new(Exporter::new(
+                Backend::new(&target.place, registry),
+                target,
+                sign.clone(),
+                trusted.clone(),
+            ))
         };
         let exporters = to.into_iter().map(export).collect();
         let holders = Mutex::default();
@@ -97,17 +136,33 @@ impl Cache {
     /// The entry stands under its key and is well-formed, and the cache says that it has the blob of its layer.
     /// [`Self::fetch`] brings that.
     pub async fn get(&self, key: &Digest) -> Option<Found> {
-        let asked = self.inner.importers.iter().enumerate();
-        let mut answers: FuturesOrdered<_> =
-            asked.map(|(number, importer)| async move { Some((number, importer.get(key).await?)) }).collect();
-        while let Some(answer) = answers.next().await {
-            let Some((number, found)) = answer else { continue };
-            if let Some(layer) = &found.entry.layer {
-                lock(&self.inner.holders).entry(layer.descriptor.digest).or_insert(number);
-            }
-            return Some(found);
-        }
-        None
+        let (entry, importer) = self.inner.find::<Entry>(key).await?;
+        Some(Found { entry, place: importer.place().clone() })
+    }
+
+    /// What the caches have of cache mounts.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots { inner: self.inner.clone() }
+    }
+
+    /// Has a snapshot written to every cache that is written, in place of the one that is there, as [`Self::put`] has
+    /// entries. `making` gives it once it is there, with how many of its layers are of one that is known; `None`:
+    /// there is nothing new. Its blobs must be in the store, or in each of the caches.
+    pub fn put_snapshot(
+        &self,
+        key: &Digest,
+        making: impl Future<Output = Option<(Snapshot, usize)>> + Send + 'static,
+    ) {
+        let exporters = self.inner.exporters.iter().filter(|exporter| exporter.take(key, Part::Image));
+        let exporters: Vec<_> = exporters.cloned().collect();
+        let inner = self.inner.clone();
+        lock(&self.writes).running.spawn(async move {
+            let made = making.await;
+            let importers = inner.importers.iter().filter_map(|importer| importer.place().repository());
+            let mount_from: Vec<Repository> = importers.cloned().collect();
+            let writes = exporters.iter().map(|to| to.replace(made.as_ref(), &mount_from, &inner.store));
+            join_all(writes).await;
+        });
     }
 
     /// Brings the blob of an entry that was found into the store, if it is not there: as a stream, verified.
@@ -192,13 +247,30 @@ impl Writes {
 }
 
 impl Inner {
+    /// What the caches know of a key, and the first that does.
+    async fn find<T: Kept>(&self, key: &Digest) -> Option<(T, &Importer)> {
+        let asked = self.importers.iter().enumerate();
+        let mut answers: FuturesOrdered<_> =
+            asked.map(|(number, importer)| async move { Some((number, importer.get(key).await?)) }).collect();
+        while let Some(answer) = answers.next().await {
+            let Some((number, found)): Option<(usize, T)> = answer else { continue };
+            for layer in found.layers() {
+                lock(&self.holders).entry(layer.descriptor.digest).or_insert(number);
+            }
+            return Some((found, &self.importers[number]));
+        }
+        None
+    }
+
     async fn fetch(&self, blob: &Descriptor) -> Result<()> {
         if self.store.has_blob(blob) {
             return Ok(());
         }
-        match self.holder(blob) {
-            Some(importer) => importer.fetch(blob, &self.store).await,
-            None => Err(CacheError::Absent { digest: Box::new(blob.digest) }),
+        match (self.holder(blob), self.exporters.first()) {
+            (Some(importer), _) => importer.fetch(blob, &self.store).await,
+            // A snapshot of the cache that is written.
+            (None, Some(exporter)) => exporter.backend.fetch(blob, &self.store).await,
+            (None, None) => Err(CacheError::Absent { digest: Box::new(blob.digest) }),
         }
     }
 

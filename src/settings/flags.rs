@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{ColorChoice, ForeignFlags, Progress, build::CompressionKind};
+use super::{
+    ColorChoice, ForeignFlags, Progress, cache_settings::SharedCacheFlags, compression::CompressionKind,
+};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -53,6 +55,9 @@ pub struct BuildFlags {
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,
+    /// What machines share.
+    #[command(flatten, next_help_heading = "Shared caches")]
+    pub shared: SharedCacheFlags,
     /// Commands.
     #[command(flatten, next_help_heading = "RUN steps")]
     pub command: CommandFlags,

@@ -9,8 +9,10 @@
 mod awaited;
 mod build;
 mod cache;
+mod cache_settings;
 mod check;
 mod command;
+mod compression;
 mod config_file;
 mod discover;
 mod emulators;
@@ -28,11 +30,11 @@ mod target;
 
 pub use crate::source::suggest::closest;
 pub use awaited::{Awaited, MainContext};
-pub use build::{
-    Annotations, BuildSettings, CacheSettings, Compression, CompressionKind, ImageSettings, RequestSettings,
-};
+pub use build::{Annotations, BuildSettings, ImageSettings, RequestSettings};
 pub use cache::{parse_cache_from, parse_cache_to};
+pub use cache_settings::{CacheSettings, KeySource, SharedCacheFlags};
 pub use check::{CheckFlags, CheckSettings};
+pub use compression::{Compression, CompressionKind};
 pub use config_file::{BuildConfig, CacheConfig, ConfigFile, RegistryConfig};
 pub use discover::{BuildFile, discover};
 pub use emulators::emulators;

@@ -28,7 +28,7 @@ mod tests;
 pub use build::build;
 pub use command::{
     Allowed, CommandOptions, EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, FailedCommand, Runs,
-    Secret, how, log_lines, remove_folders,
+    Secret, SharedMounts, how, log_lines, remove_folders,
 };
 pub use created::{FILE_TIME, created, rfc3339};
 pub use engine::{Engine, Options, Ready};

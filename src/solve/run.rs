@@ -173,6 +173,9 @@ impl Run {
             self.journal.keep(layers.is_ok(), |id| self.at_hand(id), &self.engine.sink);
         }
         self.commands.finish(&self);
+        if layers.is_ok() {
+            command::export(&self);
+        }
         layers
     }
 
