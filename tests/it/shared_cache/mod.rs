@@ -4,6 +4,7 @@ mod actions;
 mod bucket;
 mod directory;
 mod export;
+mod mounts;
 mod program;
 mod registry;
 mod steps;
