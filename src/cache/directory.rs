@@ -46,7 +46,12 @@ impl Directory {
     pub(super) async fn get(&self, key: &Digest) -> Result<Option<Answer>> {
         let path = self.entry_path(key);
         blocking("read an entry", move || {
-            let file = match File::open(&path) {
+            // What is no file, a pipe for one, might never be read to its end.
+            let file = match fs::metadata(&path).map(|stat| stat.is_file()) {
+                Ok(false) => Err(io::ErrorKind::InvalidData.into()),
+                _ => File::open(&path),
+            };
+            let file = match file {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(CacheError::io("open", path)(error)),

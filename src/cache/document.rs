@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_believed() {
-        let cases: [(&str, Value, &str); 16] = [
+        let cases: [(&str, Value, &str); 17] = [
             ("/entry/key", json!(Digest::of(b"other").to_string()), "another key"),
             ("/entry/key", json!("md5:00"), "algorithm"),
             ("/entry/content", json!(1), "not understood"),
@@ -142,6 +142,7 @@ mod tests {
             ("/entry/layer/size", json!(-1), "not understood"),
             ("/entry/layer/descriptor/size", json!(0), "no layer has 0 bytes"),
             ("/entry/layer/descriptor/size", json!(u64::MAX), "no layer has"),
+            ("/entry/layer/descriptor/size", json!(1u64 << 40), "no layer has"),
             ("/entry/layer/descriptor/mediaType", json!("text/html"), "no type of layer"),
             ("/entry/layer/descriptor/urls", json!(["http://10.0.0.1/"]), "more than a type"),
             ("/entry/parts", json!([Digest::of(b"part").to_string()]), "a layer beside them"),

@@ -8,11 +8,13 @@ use std::{
     },
 };
 
+use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
 use super::{
-    CacheError, Entry, Mode, Place, Result, SigningKey, Snapshot, Target, TrustedKey,
+    CacheError, Entry, Mode, Place, Result, SharedBuild, SigningKey, Snapshot, Target, TrustedKey,
     backend::{Backend, New},
+    build::places_of,
     document::{self, Kept},
     import::Importer,
 };
@@ -160,6 +162,32 @@ impl Exporter {
             done = self.backend.put(new, store).await.map(|()| true);
         }
         self.count(done);
+    }
+
+    /// Writes the record of a build in the place of an old one; `None`: there is none.
+    pub(super) async fn keep_build(&self, build: Option<&SharedBuild>, store: &Store) {
+        let Some(build) = build else { return self.count(Ok(false)) };
+        let Ok(_permit) = self.gate.acquire().await else { return };
+        if self.off.load(Ordering::Relaxed) {
+            self.state().failed += 1;
+            return;
+        }
+        let done = async {
+            let places = places_of(&build.id).map(|key| async move {
+                let found = match self.backend.get::<SharedBuild>(&key, &self.trusted).await {
+                    Err(error) if !error.is_single() && error.kind() != Kind::Denied => return Err(error),
+                    found => found.ok().flatten(),
+                };
+                Ok((found.map_or(0, |found| found.ended), key))
+            });
+            let places = try_join_all(places).await?;
+            let Some((_, key)) = places.into_iter().min() else { return Ok(false) };
+            let build = SharedBuild { key, ..build.clone() };
+            let document = document::write(&build, self.sign.as_ref());
+            let new = New { key: &key, layers: build.layers(), document: &document, mount_from: &[] };
+            self.backend.put(new, store).await.map(|()| true)
+        };
+        self.count(done.await);
     }
 
     /// Whether it was missing. One that nobody would believe counts as missing.

@@ -8,7 +8,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `entry`, `snapshot` | what is remembered of a step; what a cache mount held |
-//! | `document` | the document that carries either |
+//! | `build` | what is remembered of a build, to explain others |
+//! | `document` | the document that carries any of them |
 //! | `signature` | keys that sign documents, and keys that are trusted |
 //! | `place` | where a cache is, as the user says it |
 //! | `backend` | what can be done with any cache |
@@ -28,6 +29,7 @@
 mod actions;
 mod backend;
 mod bucket;
+mod build;
 mod directory;
 mod document;
 mod entry;
@@ -41,6 +43,7 @@ mod shared;
 mod signature;
 mod snapshot;
 
+pub use build::SharedBuild;
 pub use entry::{Entry, Found, Tar};
 pub use error::CacheError;
 pub use export::{Exported, Part};

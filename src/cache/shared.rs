@@ -6,12 +6,17 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, future::join_all, stream::FuturesOrdered};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+    stream::{self, FuturesOrdered},
+};
 use tokio::task::JoinSet;
 
 use super::{
-    CacheError, Entry, Exported, Found, Part, Place, Result, SigningKey, Snapshot, Target, TrustedKey,
-    backend::Backend, directory::Directory, document::Kept, export::Exporter, import::Importer,
+    CacheError, Entry, Exported, Found, Part, Place, Result, SharedBuild, SigningKey, Snapshot, Target,
+    TrustedKey, backend::Backend, build::places, directory::Directory, document::Kept, export::Exporter,
+    import::Importer,
 };
 use crate::{
     event::{Outcome, Running, Sink, Task},
@@ -19,6 +24,9 @@ use crate::{
     registry::Client,
     store::Store,
 };
+
+/// How many records of builds are asked for at once.
+const QUESTIONS: usize = 16;
 
 /// Which caches a build has.
 #[derive(Debug, Clone, Default)]
@@ -190,6 +198,38 @@ impl Cache {
                 writes.spawn(&self.inner, exporter.clone(), entry.clone());
             }
         }
+    }
+
+    /// Has the record of a build written to every cache that is written, as [`Self::put`] has entries. Its key does not
+    /// matter.
+    pub fn put_build(&self, id: &str, making: impl Future<Output = Option<SharedBuild>> + Send + 'static) {
+        let key = Digest::of(id.as_bytes());
+        let exporters = self.inner.exporters.iter().filter(|exporter| exporter.take(&key, Part::Image));
+        let exporters: Vec<_> = exporters.cloned().collect();
+        if exporters.is_empty() {
+            return;
+        }
+        let inner = self.inner.clone();
+        lock(&self.writes).running.spawn(async move {
+            let made = making.await;
+            join_all(exporters.iter().map(|to| to.keep_build(made.as_ref(), &inner.store))).await;
+        });
+    }
+
+    /// The records of builds that the caches have, in no order.
+    pub async fn builds(&self) -> Vec<SharedBuild> {
+        let inner = &self.inner;
+        let mut asked: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (number, importer) in inner.importers.iter().enumerate() {
+            let ask = |key| async move { Some((number, importer.get::<SharedBuild>(&key).await?)) }.boxed();
+            asked.extend(places().map(ask));
+        }
+        let found: Vec<_> = stream::iter(asked).buffer_unordered(QUESTIONS).collect().await;
+        let noted = found.into_iter().flatten().map(|(number, build)| {
+            lock(&inner.holders).entry(build.record.descriptor.digest).or_insert(number);
+            build
+        });
+        noted.collect()
     }
 
     /// Waits until everything is written, for `budget` at the most, and tells what came of it, for each cache in the

@@ -55,7 +55,7 @@ impl Cli {
             Command::Images(args) => images::run(args, global).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,
-            Command::Why(args) => why::run(args, global).await,
+            Command::Why(args) => why::run(args, global, environment).await,
             Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
             Command::Doctor(args) => doctor::run(args, global, environment).await,

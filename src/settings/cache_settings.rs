@@ -35,6 +35,37 @@ pub struct SharedCacheFlags {
     pub cache_trust_key: Vec<String>,
 }
 
+/// Which caches are asked of what other machines did.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SharedBuildFlags {
+    /// Look for builds in a cache that machines share, too: as `imgbuild build` takes it
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// Believe only what this public key has signed: a file, or env:NAME; may be repeated
+    /// [env: IMGBUILD_CACHE_TRUST_KEY]
+    #[arg(long, value_name = "FILE|env:NAME", value_hint = ValueHint::FilePath)]
+    pub cache_trust_key: Vec<String>,
+}
+
+impl SharedBuildFlags {
+    /// The caches, and the keys that are trusted.
+    ///
+    /// # Errors
+    /// A text that is no cache or no key.
+    pub fn resolve(
+        &self,
+        global: &GlobalSettings,
+        environment: &Environment,
+    ) -> Result<CacheSettings, SettingsError> {
+        let from = self.cache_from.iter().map(|text| parse_cache_from(text, environment));
+        Ok(CacheSettings {
+            from: from.collect::<Result<_, _>>()?,
+            trust_keys: trust_keys(&self.cache_trust_key, global, environment)?,
+            ..CacheSettings::default()
+        })
+    }
+}
+
 /// Where a key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
@@ -82,7 +113,7 @@ impl CacheSettings {
             to: to.collect::<Result<_, _>>()?,
             fail_on_miss: flags.fail_on_miss.clone(),
             sign_key: sign_key(shared, global, environment)?,
-            trust_keys: trust_keys(shared, global, environment)?,
+            trust_keys: trust_keys(&shared.cache_trust_key, global, environment)?,
         })
     }
 }
@@ -140,12 +171,13 @@ fn sign_key(
     }
 }
 
-fn trust_keys(
-    flags: &SharedCacheFlags,
+/// The keys whose signatures count.
+pub(super) fn trust_keys(
+    flags: &[String],
     global: &GlobalSettings,
     environment: &Environment,
 ) -> Result<Vec<KeySource>, SettingsError> {
-    let texts = match (&flags.cache_trust_key[..], environment.text(env::IMGBUILD_CACHE_TRUST_KEY)) {
+    let texts = match (flags, environment.text(env::IMGBUILD_CACHE_TRUST_KEY)) {
         ([], None) => {
             return Ok(global.config.cache.trust_keys.iter().cloned().map(KeySource::File).collect());
         }

@@ -32,7 +32,7 @@ pub use crate::source::suggest::closest;
 pub use awaited::{Awaited, MainContext};
 pub use build::{Annotations, BuildSettings, ImageSettings, RequestSettings};
 pub use cache::{parse_cache_from, parse_cache_to};
-pub use cache_settings::{CacheSettings, KeySource, SharedCacheFlags};
+pub use cache_settings::{CacheSettings, KeySource, SharedBuildFlags, SharedCacheFlags};
 pub use check::{CheckFlags, CheckSettings};
 pub use compression::{Compression, CompressionKind};
 pub use config_file::{BuildConfig, CacheConfig, ConfigFile, RegistryConfig};

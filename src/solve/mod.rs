@@ -36,6 +36,7 @@ pub use error::StepError;
 pub use fetch::{FetchedContext, context_of_stream, fetch_context};
 pub use journal::{
     BaseChange, BaseRecord, BuildRecord, Comparison, ContextRecord, Explained, KeptBuild, OriginRecord,
-    StepEnd, StepRecord, Verdict, builds, compare, earlier_of, export, open_build,
+    StepEnd, StepRecord, Verdict, builds, compare, earlier_of, export, like, open_build, open_shared_build,
+    shared_builds,
 };
 pub use key::Part;

@@ -19,7 +19,7 @@ use super::{
     plan::{Plan, difference},
 };
 use crate::{
-    cache::{MOST_LAYERS, Snapshot, Snapshots},
+    cache::{MOST_LAYERS, Part, Snapshot, Snapshots},
     error::Failure,
     event::{Outcome, Sink, Task},
     layer::{self, Compression, Entry, Layer, Pool, write_layer},
@@ -43,8 +43,8 @@ const COMPRESSION: Compression = Compression::Zstd { level: 1 };
 /// Begins to send what the cache mounts of this build hold to the caches that are written. Their own end waits for it.
 pub(in super::super::super) fn export(run: &Run) {
     let shared = run.commands.options.shared_mounts;
-    let (Some(cache), true) = (&run.cache, shared.export) else { return };
-    let Some(machine) = run.commands.started() else { return };
+    let cache = run.cache.as_ref().filter(|cache| shared.export && cache.writes(Part::Image));
+    let (Some(cache), Some(machine)) = (cache, run.commands.started()) else { return };
     for (name, mount) in run.commands.mounts.written() {
         let (engine, key) = (&run.engine, key(&name));
         let making = Making {

@@ -15,6 +15,8 @@ mod import;
 mod layers;
 mod merged;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
