@@ -21,7 +21,7 @@ use url::{Host, Url};
 
 use super::{
     Bucket, CacheError, Result,
-    backend::{Kept, New, little, name_of},
+    backend::{Answer, New, little, name_of},
     document, receive,
 };
 use crate::{
@@ -86,7 +86,7 @@ impl Objects {
         move |error| failed(action, &error)
     }
 
-    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Kept>> {
+    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Answer>> {
         let failed = || self.failed("read an entry of");
         let found = match self.stores().await?.asking.get(&self.entry_path(key)).await {
             Ok(found) => found,
@@ -98,7 +98,7 @@ impl Objects {
             return Err(CacheError::Damaged { key: Box::new(*key), problem });
         }
         let document = found.bytes().await.map_err(failed())?.to_vec();
-        Ok(Some(Kept { document, blobs: None }))
+        Ok(Some(Answer { document, blobs: None }))
     }
 
     pub(super) async fn has_blob(&self, blob: &Descriptor) -> Result<bool> {
@@ -124,7 +124,7 @@ impl Objects {
     }
 
     pub(super) async fn put(&self, new: New<'_>, store: &Store) -> Result<()> {
-        if let Some(layer) = &new.entry.layer {
+        for layer in new.layers {
             let present = match self.has_blob(&layer.descriptor).await {
                 // Whoever may not list a bucket is not told that an object is not there.
                 Err(error) if error.kind() == Kind::Denied => false,
@@ -135,7 +135,7 @@ impl Objects {
             }
         }
         let document = Bytes::copy_from_slice(new.document);
-        let path = self.entry_path(&new.entry.key);
+        let path = self.entry_path(new.key);
         let put = self.stores().await?.moving.put(&path, document.into()).await;
         put.map(drop).map_err(self.failed("write an entry to"))
     }

@@ -10,7 +10,9 @@ use std::{
 use clap::Args;
 
 use super::{
-    ExitStatus, cache, check,
+    ExitStatus, cache,
+    cache_key::keys,
+    check,
     engine::engine,
     lock,
     outputs::{Delivered, Naming, deliver},
@@ -276,7 +278,7 @@ async fn build_one(
             pusher.begin(layer, origin);
         }
     });
-    let cache = cache(engine, settings, &names);
+    let cache = cache(engine, settings, &names)?;
     let options = solve::Options {
         cache: cache.clone(),
         pins,
@@ -295,15 +297,16 @@ async fn build_one(
 const CACHE_BUDGET: Duration = Duration::from_secs(30);
 
 /// The caches of other machines, if any are named.
-fn cache(engine: &Engine, settings: &BuildSettings, names: &[Reference]) -> Option<Cache> {
+fn cache(engine: &Engine, settings: &BuildSettings, names: &[Reference]) -> Result<Option<Cache>, Failure> {
     let (from, to) = (settings.cache.from.clone(), settings.cache.to.clone());
     if from.is_empty() && to.is_empty() {
-        return None;
+        return Ok(None);
     }
+    let (sign, trusted) = keys(&settings.cache)?;
     let pushed = settings.outputs.contains(&Output::Registry);
     let pushed_to = names.iter().filter(|_| pushed).map(|name| name.repository.clone()).collect();
-    let options = CacheOptions { from, to, pushed_to, ..CacheOptions::default() };
-    Some(Cache::new(options, engine.store.clone(), &engine.registry, engine.sink.clone()))
+    let options = CacheOptions { from, to, sign, trusted, pushed_to };
+    Ok(Some(Cache::new(options, engine.store.clone(), &engine.registry, engine.sink.clone())))
 }
 
 /// What the engine is asked for.

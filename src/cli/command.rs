@@ -76,7 +76,7 @@ impl Cli {
             Command::Tags(args) => tags::run(args, global, environment).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,
-            Command::Why(args) => why::run(args, global).await,
+            Command::Why(args) => why::run(args, global, environment).await,
             Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
             Command::Doctor(args) => doctor::run(args, global, environment).await,

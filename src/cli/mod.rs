@@ -7,6 +7,7 @@
 mod arguments;
 mod build;
 mod cache;
+mod cache_key;
 mod cache_text;
 mod check;
 mod command;

@@ -13,14 +13,16 @@ use toml::{
 };
 
 use super::{
-    build::CompressionKind,
-    closest, eviction,
+    cache_settings, closest,
+    compression::CompressionKind,
+    eviction,
     registry::{check_host, check_mirror},
 };
 use crate::{
     error::Failure,
     registry::{Ecr, Proxy},
     settings::SettingsError,
+    solve::SharedMounts,
     source::{Diagnostic, SourceFile},
     store::Cap,
 };
@@ -43,6 +45,9 @@ use crate::{
 /// max-size = "20GB"
 /// max-age = "30d"
 /// gc = true
+/// mounts = "mode=both,max=2GB"
+/// sign-key = "cache.key"
+/// trust-keys = ["cache.pub"]
 ///
 /// [registry."docker.io"]
 /// mirrors = ["mirror.example.com:5000"]
@@ -88,7 +93,7 @@ pub struct BuildConfig {
     pub emulators: Vec<String>,
 }
 
-/// `[cache]`: how much cache is kept.
+/// `[cache]`: how much cache is kept, and what machines share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CacheConfig {
     /// `max-size`: the most bytes of the local store, as in `"20GB"`, `"512MiB"` or `"15%"` of the disk. Default:
@@ -98,6 +103,13 @@ pub struct CacheConfig {
     pub max_age: Option<Duration>,
     /// `gc`: whether builds see to that. Default: `true`.
     pub gc: Option<bool>,
+    /// `mounts`: which ways cache mounts go between machines, as `--cache-mounts` takes it. Default: none.
+    pub mounts: Option<SharedMounts>,
+    /// `sign-key`: the file of the key that signs what shared caches get. Default: none.
+    pub sign_key: Option<PathBuf>,
+    /// `trust-keys`: a list of files with public keys; of shared caches, only what one of them has signed is believed.
+    /// Default: none, and everything is.
+    pub trust_keys: Vec<PathBuf>,
 }
 
 /// `[registry."HOST[:PORT]"]`: how one registry is reached.
@@ -283,7 +295,22 @@ impl Reader<'_> {
                     let on = value.get_ref().as_bool();
                     config.gc = Some(on.ok_or_else(|| self.wrong(value, "true or false", "gc"))?);
                 }
-                _ => return Err(self.unknown(key, &["max-size", "max-age", "gc"])),
+                "mounts" => {
+                    let mounts = cache_settings::mounts(text);
+                    let wrong = || self.wrong(value, cache_settings::MOUNTS, "mounts");
+                    config.mounts = Some(mounts.ok_or_else(wrong)?);
+                }
+                "sign-key" => config.sign_key = Some(self.path(key, value)?),
+                "trust-keys" => {
+                    let wrong = || self.wrong(value, "a list of paths", "trust-keys");
+                    for file in value.get_ref().as_array().ok_or_else(wrong)? {
+                        config.trust_keys.push(self.path(key, file)?);
+                    }
+                }
+                _ => {
+                    let known = ["max-size", "max-age", "gc", "mounts", "sign-key", "trust-keys"];
+                    return Err(self.unknown(key, &known));
+                }
             }
         }
         Ok(config)

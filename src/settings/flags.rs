@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::{
     CiFlags, ColorChoice, ForeignFlags, LockFlags, Progress, SetFlags, TagFlags, TagRuleFlags,
-    build::CompressionKind,
+    cache_settings::SharedCacheFlags, compression::CompressionKind,
 };
 
 /// Flags of every command.
@@ -71,6 +71,9 @@ pub struct BuildFlags {
     /// What its inputs are.
     #[command(flatten, next_help_heading = "How it is built")]
     pub lock: LockFlags,
+    /// What machines share.
+    #[command(flatten, next_help_heading = "Shared caches")]
+    pub shared: SharedCacheFlags,
     /// Commands.
     #[command(flatten, next_help_heading = "RUN steps")]
     pub command: CommandFlags,

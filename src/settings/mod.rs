@@ -9,9 +9,11 @@
 mod awaited;
 mod build;
 mod cache;
+mod cache_settings;
 mod check;
 mod ci;
 mod command;
+mod compression;
 mod config_file;
 mod discover;
 mod emulators;
@@ -36,12 +38,12 @@ mod target;
 
 pub use crate::source::suggest::closest;
 pub use awaited::{Awaited, MainContext};
-pub use build::{
-    Annotations, BuildSettings, CacheSettings, Compression, CompressionKind, ImageSettings, RequestSettings,
-};
+pub use build::{Annotations, BuildSettings, ImageSettings, RequestSettings};
 pub use cache::{parse_cache_from, parse_cache_to};
+pub use cache_settings::{CacheSettings, KeySource, SharedBuildFlags, SharedCacheFlags};
 pub use check::{CheckFlags, CheckSettings};
 pub use ci::{CiFlags, actions_workspace};
+pub use compression::{Compression, CompressionKind};
 pub use config_file::{BuildConfig, CacheConfig, ConfigFile, RegistryConfig};
 pub use discover::{BuildFile, discover};
 pub use emulators::emulators;

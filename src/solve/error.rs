@@ -147,6 +147,12 @@ pub enum StepError {
     /// A layer that was unpacked is not there any more: somebody cleared the store.
     #[error("a layer below the step has vanished from the store while the step was made ready")]
     TreeVanished,
+    /// What a cache has for a record of a build is none.
+    #[error("{what} cannot be read: another version of imgbuild wrote it, or it is damaged")]
+    NoRecord {
+        /// Which one.
+        what: String,
+    },
     /// What a cached step left is not there any more, though the cache said so.
     #[error("what the step {step:?} left has vanished from the cache")]
     Lost {
@@ -330,9 +336,11 @@ impl Explain for StepError {
             | Self::NoStep { .. }
             | Self::Exclude { .. } => Kind::Input,
             Self::NotThere { .. } | Self::NoMatch { .. } | Self::NoAccount { .. } => Kind::NotFound,
-            Self::ArchiveDigest { .. } | Self::TreeVanished | Self::Missed { .. } | Self::Lost { .. } => {
-                Kind::Build
-            }
+            Self::NoRecord { .. }
+            | Self::ArchiveDigest { .. }
+            | Self::TreeVanished
+            | Self::Missed { .. }
+            | Self::Lost { .. } => Kind::Build,
             Self::ForeignSystem { .. } => Kind::Host,
             Self::Command(failed) => failed.kind(),
             Self::Emulator(error) => error.kind(),

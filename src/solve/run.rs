@@ -18,7 +18,7 @@ use super::{
     Engine, FILE_TIME, Options, Ready, StepError,
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
-    journal::Journal,
+    journal::{Journal, share},
     layers::Piece,
     made::{Made, has_tar},
     step,
@@ -178,9 +178,15 @@ impl Run {
         self.base_layers.end().await;
         // A run that is done again is not told of.
         if !self.lost.load(Ordering::Relaxed) {
-            self.journal.keep(layers.is_ok(), |id| self.at_hand(id), &self.engine.sink);
+            let record = self.journal.keep(layers.is_ok(), |id| self.at_hand(id), &self.engine.sink);
+            if let (Some(cache), true) = (&self.cache, layers.is_ok()) {
+                share(&self.engine, cache, record);
+            }
         }
         self.commands.finish(&self);
+        if layers.is_ok() {
+            command::export(&self);
+        }
         layers
     }
 

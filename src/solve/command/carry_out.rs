@@ -28,6 +28,7 @@ use super::{
     options::CommandOptions,
     output::{Line, Lines, Masks},
     record::RunRecord,
+    snapshot::Used,
     trees::{folder, settle},
 };
 use crate::{
@@ -61,6 +62,8 @@ pub(in super::super) struct Commands {
     /// Commands under way by key: two nodes of one key run once.
     running: Mutex<HashMap<Digest, Arc<OnceCell<Did>>>>,
     /// What runs commands of other platforms, by platform.
+    /// The cache mounts that were used.
+    pub(super) mounts: Used,
     emulations: Mutex<HashMap<Platform, Arc<OnceCell<Emulation>>>>,
     emulated: Emulated,
 }
@@ -77,6 +80,7 @@ impl Commands {
             unpacking: Semaphore::new(UNPACKING),
             told: Mutex::default(),
             running: Mutex::default(),
+            mounts: Used::default(),
             emulations: Mutex::default(),
             emulated: Emulated::new(),
         }
@@ -101,6 +105,11 @@ impl Commands {
             Ok::<_, StepError>(machine)
         };
         self.machine.get_or_try_init(start).await.map(Arc::clone)
+    }
+
+    /// The sandbox, if a command has needed it.
+    pub(super) fn started(&self) -> Option<Arc<dyn Machine>> {
+        self.machine.get().cloned()
     }
 
     /// A file with the certificates that commands get, if they get any.

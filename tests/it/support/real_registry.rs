@@ -133,6 +133,24 @@ impl Registry {
         requests.lines().filter(|line| line.contains(&begin) && line.contains(&end)).count()
     }
 
+    /// The bytes of all blobs that it holds.
+    pub fn stored(&self) -> u64 {
+        let mut folders = vec![self.folder.path().join("storage")];
+        let mut bytes = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ if entry.file_name() == "data" => {
+                        bytes += entry.metadata().map_or(0, |found| found.len())
+                    }
+                    _ => {}
+                }
+            }
+        }
+        bytes
+    }
+
     /// The certificate authority, as PEM, if it speaks TLS.
     pub fn ca(&self) -> Option<Vec<u8>> {
         self.ca.clone()
