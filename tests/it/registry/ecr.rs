@@ -212,7 +212,8 @@ async fn keys_come_from_every_source() {
     fs::write(home.join(".aws/config"), config).unwrap();
     let token = home.join("token").display().to_string();
     let moto = server.url();
-    let sources: &[(&str, &[(&str, &str)], Option<&str>)] = &[
+    type Source<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let sources: &[Source] = &[
         ("keys", &[("AWS_PROFILE", "keys")], None),
         ("a role", &[("AWS_PROFILE", "role")], None),
         ("a token in a profile", &[("AWS_PROFILE", "web")], None),
