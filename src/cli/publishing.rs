@@ -87,7 +87,8 @@ impl Work {
         match parse_target(text, &self.environment)? {
             ImageSource::Layout { path, name } => self.in_layout(path, name.as_deref()).await,
             ImageSource::Reference(reference) => {
-                let found = self.publisher.registry.manifest(&reference).await?;
+                let found = self.publisher.registry.published_manifest(&reference).await?;
+                let found = found.ok_or_else(|| ReleaseError::Absent(Box::new(reference.clone())))?;
                 self.publisher.store.put_blob(&found.bytes)?;
                 let origin = BlobOrigin::Registry(reference.repository.clone());
                 self.gathered(reference.familiar(), origin, &found.descriptor).await

@@ -88,6 +88,12 @@ impl Client {
         }
     }
 
+    /// Fetches what a reference means on the registry itself, mirrors aside: they may be late. `None`: it is not there.
+    pub async fn published_manifest(&self, reference: &Reference) -> Result<Option<Manifested>> {
+        let endpoint = self.endpoint(&reference.repository)?;
+        absent(self.get_manifest(&endpoint, reference, &format!("fetch the manifest {reference}")).await)
+    }
+
     /// Fetches a manifest or an index, and verifies it against the reference's digest, or else against the digest that
     /// the registry names.
     pub async fn manifest(&self, reference: &Reference) -> Result<Manifested> {

@@ -41,11 +41,7 @@ pub(super) async fn remove_tag(registry: &Client, tag: &Reference) -> Result<boo
         Err(error) if error.is_unsupported() => error,
         other => return other,
     };
-    let found = match registry.manifest(tag).await {
-        Ok(found) => found,
-        Err(RegistryError::NotFound { .. }) => return Ok(false),
-        Err(error) => return Err(error),
-    };
+    let Some(found) = registry.published_manifest(tag).await? else { return Ok(false) };
     let mut index = match Index::parse(&found.bytes) {
         Ok(index) if media_type::is_index(&found.descriptor.media_type) => index,
         _ => Index::new(vec![found.descriptor]),

@@ -10,7 +10,7 @@ use crate::{
     error::Failure,
     event::Sink,
     oci::{Digest, Reference, Repository, media_type},
-    registry::{Client, RegistryError},
+    registry::Client,
     release::ReleaseError,
 };
 
@@ -74,13 +74,9 @@ impl Place {
         reference: &Reference,
         parse: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<Option<T>, Failure> {
-        let bytes = match self.registry.manifest(reference).await {
-            Ok(found) => found.bytes,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(found) = self.registry.published_manifest(reference).await? else { return Ok(None) };
         let reference = Box::new(reference.clone());
-        Ok(Some(parse(&bytes).map_err(|problem| ReleaseError::Record { reference, problem })?))
+        Ok(Some(parse(&found.bytes).map_err(|problem| ReleaseError::Record { reference, problem })?))
     }
 
     pub(super) async fn put(&self, part: usize, record: &Record) -> Result<(), Failure> {
@@ -114,7 +110,8 @@ impl Place {
         let Ok(tags) = self.registry.tags(&self.repository).await else { return };
         let others = tags.iter().filter(|tag| tag.starts_with(PREFIX) && !tag.starts_with(&self.tag));
         for tag in others.take(AT_ONCE) {
-            let Ok(found) = self.registry.manifest(&self.repository.tagged(tag)).await else { continue };
+            let found = self.registry.published_manifest(&self.repository.tagged(tag)).await;
+            let Ok(Some(found)) = found else { continue };
             let age = written(&found.bytes).map(|time| jiff::Timestamp::now().as_second() - time.as_second());
             if age.is_some_and(|age| age > DAYS * 86_400) {
                 let gone = self.registry.delete_manifest(&self.repository.at(found.descriptor.digest)).await;
@@ -124,14 +121,6 @@ impl Place {
                 }
             }
         }
-    }
-}
-
-fn is_absent(error: &RegistryError) -> bool {
-    match error {
-        RegistryError::NotFound { .. } => true,
-        RegistryError::Everywhere { said, .. } => said.last().is_some_and(|(_, error)| is_absent(error)),
-        _ => false,
     }
 }
 

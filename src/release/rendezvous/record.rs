@@ -77,11 +77,16 @@ impl Plan {
 
 impl Record {
     /// The document; `now` is for whoever clears away old ones.
-    pub(super) fn to_bytes(&self, now: &str) -> Vec<u8> {
+    pub(super) fn to_bytes(&self, set: &str, now: &str) -> Vec<u8> {
         let plan = String::from_utf8_lossy(&canonical(&self.plan)).into_owned();
         let mut index = Index::new(self.images.clone());
         index.artifact_type = Some(PART.to_owned());
-        index.annotations = BTreeMap::from([(PLAN.to_owned(), plan), (WRITTEN.to_owned(), now.to_owned())]);
+        // The ID, so that no two sets have a document in common: it is deleted by digest.
+        index.annotations = BTreeMap::from([
+            (ID.to_owned(), set.to_owned()),
+            (PLAN.to_owned(), plan),
+            (WRITTEN.to_owned(), now.to_owned()),
+        ]);
         if self.claims {
             index.annotations.insert(CLAIMS.to_owned(), "true".to_owned());
         }

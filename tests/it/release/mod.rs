@@ -1,5 +1,6 @@
 //! Pushing, tags, journals, promotion, and parts that meet.
 
+mod attached;
 mod commands;
 mod decisions;
 mod killed;
