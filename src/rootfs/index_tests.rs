@@ -7,13 +7,13 @@ use super::{
     error::{RootfsError, TarError},
     index::TarIndex,
     index_format,
-    materialise::{damaged, load, materialise_layer},
+    materialise::{damaged, load, materialise_layer, materialise_promised},
     samples::{pax_record, store, tar_of},
     view::{Found, View, read_content},
 };
 use crate::{
-    layer::{EntryPath, Kind},
-    oci::Digest,
+    layer::{EntryPath, Kind, Layer},
+    oci::{Descriptor, Digest, media_type},
 };
 
 fn path(text: &str) -> EntryPath {
@@ -68,6 +68,23 @@ fn a_layer_is_read_once_and_then_loaded() {
     let wrong = materialise_layer(&store, &other, "layer", || Ok(&tar[..]));
     assert!(matches!(wrong, Err(RootfsError::DiffId { .. })));
     assert!(!store.tar_path(&other).exists());
+}
+
+#[test]
+fn a_layer_is_not_unpacked_further_than_was_promised() {
+    let (_folder, store) = store();
+    let tar = vec![0; 4 << 20];
+    let blob = zstd::encode_all(&tar[..], 3).unwrap();
+    let promised = |size| Layer {
+        descriptor: Descriptor::of(media_type::LAYER_ZSTD, &blob),
+        diff_id: Digest::of(&tar),
+        size,
+    };
+    let materialise = |size| materialise_promised(&store, &promised(size), "layer", || Ok(&blob[..]));
+    let error = materialise(1024).unwrap_err().to_string();
+    assert!(error.contains("more than 1024 bytes"), "{error}");
+    assert!(!store.tar_path(&Digest::of(&tar)).exists());
+    materialise(4 << 20).unwrap();
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -61,10 +61,7 @@ pub(super) async fn hold(
         // It may be missing from a tree that is there: a command took it away, or died with it, on the rung without mounts.
         // Nothing is remembered within a build, which such a step may be part of; and where two make it at once, one does.
         let imported = if !run.engine.store.use_folder(&path) || !is_directory(&path.join(DATA)) {
-            let imported = import(run, &name, cache).await;
-            let entries = beginning(run, cache, from, imported.as_ref()).await?;
-            unpack(run, machine, &path, entries, &[]).await?;
-            imported.map(|imported| imported.unpacked(&run.engine.store)).transpose()?
+            begin(run, machine, (&name, &path), cache, from).await?
         } else {
             None
         };
@@ -75,6 +72,29 @@ pub(super) async fn hold(
         last = Some((name, path, lock));
     }
     Ok(held.into_iter().flatten().collect())
+}
+
+/// Makes a new cache: with what other machines' caches have of it, if they have something, and whatever that is.
+async fn begin(
+    run: &Arc<Run>,
+    machine: &dyn Machine,
+    (name, path): (&str, &Path),
+    cache: &CacheMount,
+    from: Option<&Bound>,
+) -> Result<Option<Arc<Imported>>, StepError> {
+    if let Some(imported) = import(run, name, cache).await {
+        let entries = beginning(run, cache, from, Some(&imported)).await?;
+        match unpack(run, machine, path, entries, &[]).await {
+            Ok(()) => return Ok(Some(imported.unpacked(&run.engine.store)?)),
+            Err(error) => {
+                let id = shown(cache);
+                run.engine.sink.warn(format!("the cache mount {id} begins empty: {error}"));
+            }
+        }
+    }
+    let entries = beginning(run, cache, from, None).await?;
+    unpack(run, machine, path, entries, &[]).await?;
+    Ok(None)
 }
 
 fn is_directory(path: &Path) -> bool {
