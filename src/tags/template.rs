@@ -232,7 +232,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes an expression, which is next.
-    fn tag(&mut self, nodes: &mut Vec<Node>) -> Result<Tag<'a>, Problem> {
+    fn tag(&mut self, nodes: &mut [Node]) -> Result<Tag<'a>, Problem> {
         let (open, close) = if self.rest.starts_with("{{{") { ("{{{", "}}}") } else { ("{{", "}}") };
         let inside = &self.rest[open.len()..];
         let comment = inside.trim_start_matches('~').starts_with("!--");
