@@ -23,7 +23,7 @@ use url::Url;
 
 use super::{
     CacheError, Result, Service,
-    backend::{Kept, New, little, name_of},
+    backend::{Answer, New, little, name_of},
     document, receive,
 };
 use crate::{
@@ -117,13 +117,13 @@ impl Actions {
         format!("imgbuild-1-entry-{}-{}-", self.service.scope, name_of(key))
     }
 
-    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Kept>> {
+    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Answer>> {
         let patience = little(self.client.patience());
         let Some(url) = self.find(&self.entry_prefix(key), patience).await? else { return Ok(None) };
         let action = "read an entry of GitHub's cache";
         let Some(answer) = self.download(&url, action, patience).await? else { return Ok(None) };
         match limited(answer, document::LARGEST, action).await? {
-            Some(document) => Ok(Some(Kept { document, blobs: None })),
+            Some(document) => Ok(Some(Answer { document, blobs: None })),
             None => Err(CacheError::Damaged { key: Box::new(*key), problem: "it is too large".into() }),
         }
     }
@@ -154,11 +154,11 @@ impl Actions {
     }
 
     pub(super) async fn put(&self, new: New<'_>, store: &Store) -> Result<()> {
-        if let Some(layer) = &new.entry.layer {
+        for layer in new.layers {
             self.put_blob(&layer.descriptor, store).await?;
         }
         let digest = Digest::of(new.document).hex();
-        let key = format!("{}{}", self.entry_prefix(&new.entry.key), &digest[..16]);
+        let key = format!("{}{}", self.entry_prefix(new.key), &digest[..16]);
         let Some(url) = self.create(&key).await? else { return Ok(()) };
         self.upload(&url, Bytes::copy_from_slice(new.document)).await?;
         self.finalize(&key, new.document.len() as u64).await

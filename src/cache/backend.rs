@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+
 use super::{
-    CacheError, Entry, Place, Result, TrustedKey, actions::Actions, bucket::Objects, directory::Directory,
-    document, registry::Repo,
+    CacheError, Place, Result, TrustedKey,
+    actions::Actions,
+    bucket::Objects,
+    directory::Directory,
+    document::{self, Kept},
+    registry::Repo,
 };
 use crate::{
+    layer::Layer,
     oci::{Descriptor, Digest, Repository},
     registry::{Client, Patience},
     store::Store,
@@ -26,20 +33,22 @@ pub(super) enum Backend {
 
 /// What a cache has under a key.
 #[derive(Debug)]
-pub(super) struct Kept {
-    /// The entry's document, as it is.
+pub(super) struct Answer {
+    /// The document, as it is.
     pub(super) document: Vec<u8>,
     /// The blobs that are kept as long as the document is; `None`: each must be asked for.
     pub(super) blobs: Option<Vec<Digest>>,
 }
 
-/// An entry to write.
+/// Something to write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct New<'a> {
-    pub(super) entry: &'a Entry,
+    pub(super) key: &'a Digest,
+    /// The layers whose blobs belong to it.
+    pub(super) layers: &'a [Layer],
     /// Its document.
     pub(super) document: &'a [u8],
-    /// Where a registry may have the layer's blob already.
+    /// Where a registry may have the blobs already.
     pub(super) mount_from: &'a [Repository],
 }
 
@@ -55,33 +64,42 @@ impl Backend {
         }
     }
 
-    /// The entry under this key, if the cache has one that is to be believed, and its blob.
+    /// What is under this key, if the cache has something that is to be believed, and its blobs.
     ///
     /// # Errors
-    /// [`CacheError::Damaged`]: it has one that is not.
-    pub(super) async fn get(&self, key: &Digest, trusted: &[TrustedKey]) -> Result<Option<Entry>> {
+    /// [`CacheError::Damaged`]: it has something that is not.
+    pub(super) async fn get<T: Kept>(&self, key: &Digest, trusted: &[TrustedKey]) -> Result<Option<T>> {
         let found = tokio::time::timeout(LONGEST, self.look_up(key, trusted)).await;
         found.unwrap_or_else(|_| {
             Err(CacheError::Late { action: format!("look for the entry {key}"), seconds: LONGEST.as_secs() })
         })
     }
 
-    async fn look_up(&self, key: &Digest, trusted: &[TrustedKey]) -> Result<Option<Entry>> {
+    async fn look_up<T: Kept>(&self, key: &Digest, trusted: &[TrustedKey]) -> Result<Option<T>> {
         let damaged = |problem| CacheError::Damaged { key: Box::new(*key), problem };
-        let Some(kept) = self.kept(key).await? else { return Ok(None) };
-        let Some(entry) = document::read(&kept.document, key, trusted).map_err(damaged)? else {
+        let Some(found) = self.found(key).await? else { return Ok(None) };
+        let Some(kept) = document::read::<T>(&found.document, key, trusted).map_err(damaged)? else {
             return Ok(None);
         };
-        let Some(layer) = &entry.layer else { return Ok(Some(entry)) };
-        match kept.blobs {
-            Some(blobs) if blobs.contains(&layer.descriptor.digest) => Ok(Some(entry)),
-            Some(_) => Err(damaged("it names a layer that it does not keep".into())),
+        match found.blobs {
+            Some(blobs) => {
+                let here = kept.layers().iter().all(|layer| blobs.contains(&layer.descriptor.digest));
+                if here {
+                    Ok(Some(kept))
+                } else {
+                    Err(damaged("it names a layer that it does not keep".into()))
+                }
+            }
             // Somebody may have cleared old blobs away.
-            None => Ok(self.has_blob(&layer.descriptor).await?.then_some(entry)),
+            None => {
+                let asked = kept.layers().iter().map(|layer| self.has_blob(&layer.descriptor));
+                let here = try_join_all(asked).await?;
+                Ok(here.into_iter().all(|here| here).then_some(kept))
+            }
         }
     }
 
-    async fn kept(&self, key: &Digest) -> Result<Option<Kept>> {
+    async fn found(&self, key: &Digest) -> Result<Option<Answer>> {
         match self {
             Self::Registry(repo) => repo.get(key).await,
             Self::Directory(directory) => directory.get(key).await,
@@ -109,7 +127,7 @@ impl Backend {
         }
     }
 
-    /// Writes the layer's blob, unless it is there, then the entry in place of what may be there.
+    /// Writes the layers' blobs that are not there, then the document in place of what may be there.
     pub(super) async fn put(&self, new: New<'_>, store: &Store) -> Result<()> {
         match self {
             Self::Registry(repo) => repo.put(new, store).await,

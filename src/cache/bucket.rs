@@ -8,11 +8,12 @@
 use std::{fmt, path::Path as FilePath, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::BoxFuture};
 use object_store::{
-    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart,
-    aws::AmazonS3Builder,
-    client::{HttpClient, HttpConnector, ReqwestConnector},
+    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, ObjectStoreExt, RetryConfig,
+    WriteMultipart,
+    aws::{AmazonS3Builder, AwsCredential},
+    client::{HttpClient, HttpConnector},
     path::Path,
 };
 use tokio::{io::AsyncReadExt, sync::OnceCell};
@@ -20,13 +21,13 @@ use url::{Host, Url};
 
 use super::{
     Bucket, CacheError, Result,
-    backend::{Kept, New, little, name_of},
+    backend::{Answer, New, little, name_of},
     document, receive,
 };
 use crate::{
     error::{Explain, Kind},
     oci::{Descriptor, Digest},
-    registry::{Client, Patience},
+    registry::{AwsKey, AwsReach, Client, Patience},
     store::{Store, StoreError},
 };
 
@@ -85,7 +86,7 @@ impl Objects {
         move |error| failed(action, &error)
     }
 
-    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Kept>> {
+    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Answer>> {
         let failed = || self.failed("read an entry of");
         let found = match self.stores().await?.asking.get(&self.entry_path(key)).await {
             Ok(found) => found,
@@ -97,7 +98,7 @@ impl Objects {
             return Err(CacheError::Damaged { key: Box::new(*key), problem });
         }
         let document = found.bytes().await.map_err(failed())?.to_vec();
-        Ok(Some(Kept { document, blobs: None }))
+        Ok(Some(Answer { document, blobs: None }))
     }
 
     pub(super) async fn has_blob(&self, blob: &Descriptor) -> Result<bool> {
@@ -123,7 +124,7 @@ impl Objects {
     }
 
     pub(super) async fn put(&self, new: New<'_>, store: &Store) -> Result<()> {
-        if let Some(layer) = &new.entry.layer {
+        for layer in new.layers {
             let present = match self.has_blob(&layer.descriptor).await {
                 // Whoever may not list a bucket is not told that an object is not there.
                 Err(error) if error.kind() == Kind::Denied => false,
@@ -134,7 +135,7 @@ impl Objects {
             }
         }
         let document = Bytes::copy_from_slice(new.document);
-        let path = self.entry_path(&new.entry.key);
+        let path = self.entry_path(new.key);
         let put = self.stores().await?.moving.put(&path, document.into()).await;
         put.map(drop).map_err(self.failed("write an entry to"))
     }
@@ -190,14 +191,36 @@ struct Connector {
 }
 
 impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let connect = |options: &ClientOptions| options.get_config_value(&ClientConfigKey::ConnectTimeout);
-        // Only the service that gives a machine of AWS its credentials is reached with less patience: elsewhere, nobody
-        // is at its address, and packets to it may just be lost.
-        if connect(options) != connect(&ClientOptions::new()) {
-            return ReqwestConnector::default().connect(options);
-        }
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.web.clone()))
+    }
+}
+
+/// Gives the key that the client of registries has for AWS, which is found where AWS's SDKs find it.
+#[derive(Debug)]
+struct Keys {
+    client: Client,
+    region: String,
+}
+
+impl CredentialProvider for Keys {
+    type Credential = AwsCredential;
+
+    fn get_credential<'a, 'b>(&'a self) -> BoxFuture<'b, object_store::Result<Arc<AwsCredential>>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        let failed = |error| object_store::Error::Unauthenticated {
+            path: String::new(),
+            source: Box::<dyn std::error::Error + Send + Sync>::from(error),
+        };
+        Box::pin(async move {
+            let key = self.client.aws_key(&self.region, AwsReach::Machine).await.map_err(failed)?;
+            let token = key.token.map(|token| token.expose().to_owned());
+            let AwsKey { id, secret, .. } = key;
+            Ok(Arc::new(AwsCredential { key_id: id, secret_key: secret.expose().to_owned(), token }))
+        })
     }
 }
 
@@ -221,6 +244,10 @@ fn open(bucket: &Bucket, client: &Client, patience: Patience) -> Result<Box<dyn 
         .with_virtual_hosted_style_request(!path_style)
         .with_http_connector(Connector { web })
         .with_retry(retry);
+    if !bucket.credentials.contains_key("AWS_ACCESS_KEY_ID") {
+        let keys = Keys { client: client.clone(), region: bucket.region.clone() };
+        builder = builder.with_credentials(Arc::new(keys));
+    }
     for (name, value) in &bucket.credentials {
         let key = name.to_ascii_lowercase().parse();
         let key = key.map_err(|error: object_store::Error| wrong(error.to_string()))?;

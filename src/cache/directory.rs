@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::{
     CacheError, Result,
-    backend::{Kept, New, name_of},
+    backend::{Answer, New, name_of},
     document,
 };
 use crate::{
@@ -43,10 +43,15 @@ impl Directory {
         self.root.join("blobs").join(digest.algorithm()).join(digest.hex())
     }
 
-    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Kept>> {
+    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Answer>> {
         let path = self.entry_path(key);
         blocking("read an entry", move || {
-            let file = match File::open(&path) {
+            // What is no file, a pipe for one, might never be read to its end.
+            let file = match fs::metadata(&path).map(|stat| stat.is_file()) {
+                Ok(false) => Err(io::ErrorKind::InvalidData.into()),
+                _ => File::open(&path),
+            };
+            let file = match file {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(CacheError::io("open", path)(error)),
@@ -55,7 +60,7 @@ impl Directory {
             // One byte more than is read at the most tells a document that is too large.
             let read = file.take(document::LARGEST as u64 + 1).read_to_end(&mut document);
             read.map_err(CacheError::io("read", path))?;
-            Ok(Some(Kept { document, blobs: None }))
+            Ok(Some(Answer { document, blobs: None }))
         })
         .await
     }
@@ -88,11 +93,10 @@ impl Directory {
 
     pub(super) async fn put(&self, new: New<'_>, store: &Store) -> Result<()> {
         let (this, store) = (self.clone(), store.clone());
-        let (key, document) = (new.entry.key, new.document.to_vec());
-        let blob = new.entry.layer.as_ref().map(|layer| layer.descriptor.clone());
+        let (key, document, layers) = (*new.key, new.document.to_vec(), new.layers.to_vec());
         blocking("write an entry", move || {
-            if let Some(blob) = blob {
-                this.put_blob(&blob, &store)?;
+            for layer in &layers {
+                this.put_blob(&layer.descriptor, &store)?;
             }
             let mut file = this.temporary()?;
             file.write_all(&document).map_err(CacheError::io("write", file.path()))?;

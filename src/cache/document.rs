@@ -1,16 +1,30 @@
-//! The document that carries an entry: `{"version":1,"entry":{…},"signature":"…"}`.
+//! The document that carries an entry, or something else that stands under a key:
+//! `{"version":1,"entry":{…},"signature":"…"}`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Entry, SigningKey, TrustedKey};
-use crate::oci::{Digest, canonical};
+use super::{SigningKey, TrustedKey};
+use crate::{
+    layer::Layer,
+    oci::{Digest, canonical},
+};
 
 /// Counted up when a reader of before would misread a document. Readers take other versions for absent.
 const VERSION: u32 = 1;
 
 /// The largest document that is read: a hundred times what one needs.
 pub(super) const LARGEST: usize = 64 << 10;
+
+/// What can stand under a key of a cache.
+pub(super) trait Kept: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The layers whose blobs are kept along with it.
+    fn layers(&self) -> &[Layer];
+
+    /// What is wrong with one that came from elsewhere, where this key was asked for; `None`: nothing that can be seen
+    /// before its blobs are here.
+    fn fault(&self, asked: &Digest) -> Option<String>;
+}
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -29,9 +43,9 @@ struct Read<'a> {
     signature: Option<String>,
 }
 
-/// The bytes of an entry's document, signed if there is a key to sign with.
-pub(super) fn write(entry: &Entry, key: Option<&SigningKey>) -> Vec<u8> {
-    let text = String::from_utf8_lossy(&canonical(entry)).into_owned();
+/// The bytes of a document, signed if there is a key to sign with.
+pub(super) fn write<T: Kept>(kept: &T, key: Option<&SigningKey>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&canonical(kept)).into_owned();
     let signature = key.map(|key| key.sign(text.as_bytes()));
     // What was just serialised is JSON.
     let entry = RawValue::from_string(text).expect("an entry is JSON");
@@ -43,7 +57,11 @@ pub(super) fn write(entry: &Entry, key: Option<&SigningKey>) -> Vec<u8> {
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) fn read(bytes: &[u8], asked: &Digest, trusted: &[TrustedKey]) -> Result<Option<Entry>, String> {
+pub(super) fn read<T: Kept>(
+    bytes: &[u8],
+    asked: &Digest,
+    trusted: &[TrustedKey],
+) -> Result<Option<T>, String> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
@@ -64,10 +82,10 @@ pub(super) fn read(bytes: &[u8], asked: &Digest, trusted: &[TrustedKey]) -> Resu
             return Err("it is not signed by a key that is trusted".into());
         }
     }
-    let entry: Entry = serde_json::from_str(document.entry.get()).map_err(broken)?;
-    match entry.fault(asked) {
+    let kept: T = serde_json::from_str(document.entry.get()).map_err(broken)?;
+    match kept.fault(asked) {
         Some(fault) => Err(fault),
-        None => Ok(Some(entry)),
+        None => Ok(Some(kept)),
     }
 }
 
@@ -77,6 +95,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cache::Entry;
+
+    fn read(bytes: &[u8], asked: &Digest, trusted: &[TrustedKey]) -> Result<Option<Entry>, String> {
+        super::read(bytes, asked, trusted)
+    }
 
     fn valid() -> Value {
         let digest = Digest::of(b"x").to_string();
@@ -107,7 +130,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_believed() {
-        let cases: [(&str, Value, &str); 16] = [
+        let cases: [(&str, Value, &str); 17] = [
             ("/entry/key", json!(Digest::of(b"other").to_string()), "another key"),
             ("/entry/key", json!("md5:00"), "algorithm"),
             ("/entry/content", json!(1), "not understood"),
@@ -119,6 +142,7 @@ mod tests {
             ("/entry/layer/size", json!(-1), "not understood"),
             ("/entry/layer/descriptor/size", json!(0), "no layer has 0 bytes"),
             ("/entry/layer/descriptor/size", json!(u64::MAX), "no layer has"),
+            ("/entry/layer/descriptor/size", json!(1u64 << 40), "no layer has"),
             ("/entry/layer/descriptor/mediaType", json!("text/html"), "no type of layer"),
             ("/entry/layer/descriptor/urls", json!(["http://10.0.0.1/"]), "more than a type"),
             ("/entry/parts", json!([Digest::of(b"part").to_string()]), "a layer beside them"),

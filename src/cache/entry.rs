@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Place, document::Kept};
 use crate::{
     layer::{Layer, MOST_PARTS},
     oci::{Descriptor, Digest, Repository, media_type},
@@ -56,9 +56,12 @@ impl Found {
 /// Larger than any layer that a registry takes: sizes are there to be added and allocated.
 const LARGEST: u64 = 1 << 44;
 
-impl Entry {
-    /// What is wrong with an entry that came from elsewhere; `None`: nothing that can be seen before its blob is here.
-    pub(super) fn fault(&self, asked: &Digest) -> Option<String> {
+impl Kept for Entry {
+    fn layers(&self) -> &[Layer] {
+        self.layer.as_slice()
+    }
+
+    fn fault(&self, asked: &Digest) -> Option<String> {
         if self.key != *asked {
             return Some(format!("it is the entry of another key, {}", self.key));
         }
@@ -71,21 +74,29 @@ impl Entry {
             return Some(format!("no layer has {} parts, or a layer beside them", self.parts.len()));
         }
         let layer = self.layer.as_ref()?;
-        let blob = &layer.descriptor;
-        // Nothing but these three: a layer with `urls`, for one, would be fetched from anywhere.
-        if *blob != Descriptor::new(&blob.media_type, blob.digest, blob.size) {
-            return Some("its layer has more than a type, a digest and a size".into());
-        }
-        let types = [media_type::LAYER, media_type::LAYER_GZIP, media_type::LAYER_ZSTD];
-        if !types.contains(&blob.media_type.as_str()) {
-            return Some(format!("{:?} is no type of layer", blob.media_type));
-        }
-        if !fits_tar(layer.size) || blob.size == 0 || blob.size > LARGEST {
-            return Some(format!("no layer has {} bytes, {} unpacked", blob.size, layer.size));
+        if let Some(fault) = layer_fault(layer) {
+            return Some(fault);
         }
         let tar = Tar { diff_id: layer.diff_id, size: layer.size };
         (self.tar.is_some_and(|other| other != tar)).then(|| "its tar is not its layer's".into())
     }
+}
+
+/// What is wrong with a layer of which somebody else told.
+pub(super) fn layer_fault(layer: &Layer) -> Option<String> {
+    let blob = &layer.descriptor;
+    // Nothing but these three: a layer with `urls`, for one, would be fetched from anywhere.
+    if *blob != Descriptor::new(&blob.media_type, blob.digest, blob.size) {
+        return Some("its layer has more than a type, a digest and a size".into());
+    }
+    let types = [media_type::LAYER, media_type::LAYER_GZIP, media_type::LAYER_ZSTD];
+    if !types.contains(&blob.media_type.as_str()) {
+        return Some(format!("{:?} is no type of layer", blob.media_type));
+    }
+    // No compression makes more of it than this, and nobody is to wait for more.
+    let most = layer.size.saturating_add(layer.size / 16).saturating_add(64 << 10);
+    let fits = fits_tar(layer.size) && (1..=most.min(LARGEST)).contains(&blob.size);
+    (!fits).then(|| format!("no layer has {} bytes, {} unpacked", blob.size, layer.size))
 }
 
 /// A tar is made of blocks of 512 bytes and ends with two of zeros.

@@ -125,8 +125,8 @@ impl Explain for CacheError {
             }
             Self::Unfinished { .. } => vec!["the next build writes what is missing".into()],
             Self::Key { .. } => vec![
-                "`openssl genpkey -algorithm ed25519 -out FILE` makes a key, and `openssl pkey -in FILE -pubout` \
-                 gives the public one"
+                "`imgbuild cache keygen FILE` makes a key and FILE.pub, the public one; so do `openssl genpkey \
+                 -algorithm ed25519 -out FILE` and `openssl pkey -in FILE -pubout`"
                     .into(),
             ],
             Self::Remote { .. } | Self::Io { .. } | Self::Absent { .. } | Self::Late { .. } | Self::Worker { .. } => Vec::new(),

@@ -8,12 +8,14 @@ use std::{
     },
 };
 
+use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
 use super::{
-    CacheError, Entry, Mode, Place, Result, SigningKey, Target, TrustedKey,
+    CacheError, Entry, Mode, Place, Result, SharedBuild, SigningKey, Snapshot, Target, TrustedKey,
     backend::{Backend, New},
-    document,
+    build::places_of,
+    document::{self, Kept},
     import::Importer,
 };
 use crate::{
@@ -71,8 +73,13 @@ struct State {
 }
 
 impl Exporter {
-    pub(super) fn new(backend: Backend, target: Target, sign: Option<SigningKey>) -> Self {
-        let trusted = sign.iter().map(SigningKey::public).collect();
+    /// What is there and is believed by `trusted` stays.
+    pub(super) fn new(
+        backend: Backend,
+        target: Target,
+        sign: Option<SigningKey>,
+        trusted: Vec<TrustedKey>,
+    ) -> Self {
         let (gate, off) = (Semaphore::new(AT_ONCE), AtomicBool::new(false));
         Self { backend, target, sign, trusted, gate, off, state: Mutex::default() }
     }
@@ -105,8 +112,11 @@ impl Exporter {
             return;
         }
         let document = document::write(entry, self.sign.as_ref());
-        let new = New { entry, document: &document, mount_from };
-        let done = self.write_new(new, holder, store).await;
+        let new = New { key: &entry.key, layers: entry.layers(), document: &document, mount_from };
+        self.count(self.write_new(new, holder, store).await);
+    }
+
+    fn count(&self, done: Result<bool>) {
         let mut state = self.state();
         match done {
             Ok(true) => state.written += 1,
@@ -121,16 +131,75 @@ impl Exporter {
         }
     }
 
+    /// The snapshot that is there, if there is one that is to be believed.
+    pub(super) async fn latest(&self, key: &Digest) -> Result<Option<Snapshot>> {
+        match self.backend.get(key, &self.trusted).await {
+            Err(CacheError::Damaged { .. }) => Ok(None),
+            Err(error) if error.kind() == Kind::Denied => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Writes a snapshot in place of the one that is there; `None`: that one is as good. Of its layers, the first
+    /// `known` are of one snapshot that somebody wrote before. Those that follow count as soon as each is there: what
+    /// does not get there in time is all that is missing.
+    pub(super) async fn replace(
+        &self,
+        snapshot: Option<&(Snapshot, usize)>,
+        mount_from: &[Repository],
+        store: &Store,
+    ) {
+        let Some((snapshot, known)) = snapshot else { return self.count(Ok(false)) };
+        let Ok(_permit) = self.gate.acquire().await else { return };
+        let mut done = Ok(true);
+        for number in (known + 1).max(1)..=snapshot.layers.len() {
+            if done.is_err() || self.off.load(Ordering::Relaxed) {
+                break;
+            }
+            let part = Snapshot { layers: snapshot.layers[..number].to_vec(), ..snapshot.clone() };
+            let document = document::write(&part, self.sign.as_ref());
+            let new = New { key: &part.key, layers: &part.layers, document: &document, mount_from };
+            done = self.backend.put(new, store).await.map(|()| true);
+        }
+        self.count(done);
+    }
+
+    /// Writes the record of a build in the place of an old one; `None`: there is none.
+    pub(super) async fn keep_build(&self, build: Option<&SharedBuild>, store: &Store) {
+        let Some(build) = build else { return self.count(Ok(false)) };
+        let Ok(_permit) = self.gate.acquire().await else { return };
+        if self.off.load(Ordering::Relaxed) {
+            self.state().failed += 1;
+            return;
+        }
+        let done = async {
+            let places = places_of(&build.id).map(|key| async move {
+                let found = match self.backend.get::<SharedBuild>(&key, &self.trusted).await {
+                    Err(error) if !error.is_single() && error.kind() != Kind::Denied => return Err(error),
+                    found => found.ok().flatten(),
+                };
+                Ok((found.map_or(0, |found| found.ended), key))
+            });
+            let places = try_join_all(places).await?;
+            let Some((_, key)) = places.into_iter().min() else { return Ok(false) };
+            let build = SharedBuild { key, ..build.clone() };
+            let document = document::write(&build, self.sign.as_ref());
+            let new = New { key: &key, layers: build.layers(), document: &document, mount_from: &[] };
+            self.backend.put(new, store).await.map(|()| true)
+        };
+        self.count(done.await);
+    }
+
     /// Whether it was missing. One that nobody would believe counts as missing.
     async fn write_new(&self, new: New<'_>, holder: Option<&Importer>, store: &Store) -> Result<bool> {
-        match self.backend.get(&new.entry.key, &self.trusted).await {
+        match self.backend.get::<Entry>(new.key, &self.trusted).await {
             Ok(Some(_)) => return Ok(false),
             Ok(None) | Err(CacheError::Damaged { .. }) => {}
             // Registries may refuse to tell of a repository that the first push will make.
             Err(error) if error.kind() == Kind::Denied => {}
             Err(error) => return Err(error),
         }
-        let missing = new.entry.layer.as_ref().filter(|layer| !store.has_blob(&layer.descriptor));
+        let missing = new.layers.iter().find(|layer| !store.has_blob(&layer.descriptor));
         match (self.backend.put(new, store).await, missing, holder) {
             // Nothing looked into it, and no registry could link it.
             (

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{CacheError, Found, Place, Result, TrustedKey, backend::Backend};
+use super::{CacheError, Place, Result, TrustedKey, backend::Backend, document::Kept};
 use crate::{
     event::{Outcome, Sink, Task},
     oci::{Descriptor, Digest},
@@ -27,18 +27,16 @@ impl Importer {
         Self { backend, place, trusted, sink, off: AtomicBool::new(false), warned: AtomicBool::new(false) }
     }
 
-    /// The entry under this key. Whatever goes wrong is told once, and then counts as a miss.
-    pub(super) async fn get(&self, key: &Digest) -> Option<Found> {
+    /// What is under this key. Whatever goes wrong is told once, and then counts as a miss.
+    pub(super) async fn get<T: Kept>(&self, key: &Digest) -> Option<T> {
         if self.off.load(Ordering::Relaxed) {
             return None;
         }
-        match self.backend.get(key, &self.trusted).await {
-            Ok(found) => found.map(|entry| Found { entry, place: self.place.clone() }),
-            Err(error) => {
-                self.tell(&error);
-                None
-            }
-        }
+        let found = self.backend.get(key, &self.trusted).await;
+        found.unwrap_or_else(|error| {
+            self.tell(&error);
+            None
+        })
     }
 
     fn tell(&self, error: &CacheError) {

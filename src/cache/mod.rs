@@ -7,7 +7,9 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `entry`, `document` | what is remembered of a step, and the document that carries it |
+//! | `entry`, `snapshot` | what is remembered of a step; what a cache mount held |
+//! | `build` | what is remembered of a build, to explain others |
+//! | `document` | the document that carries any of them |
 //! | `signature` | keys that sign documents, and keys that are trusted |
 //! | `place` | where a cache is, as the user says it |
 //! | `backend` | what can be done with any cache |
@@ -27,6 +29,7 @@
 mod actions;
 mod backend;
 mod bucket;
+mod build;
 mod directory;
 mod document;
 mod entry;
@@ -38,13 +41,16 @@ mod receive;
 mod registry;
 mod shared;
 mod signature;
+mod snapshot;
 
+pub use build::SharedBuild;
 pub use entry::{Entry, Found, Tar};
 pub use error::CacheError;
 pub use export::{Exported, Part};
 pub use place::{Bucket, Mode, Place, Service, Target};
-pub use shared::{Cache, CacheOptions};
+pub use shared::{Cache, CacheOptions, Snapshots};
 pub use signature::{SigningKey, TrustedKey};
+pub use snapshot::{MOST_LAYERS, Snapshot};
 
 /// The result of what this room does.
 pub type Result<T, E = CacheError> = std::result::Result<T, E>;

@@ -59,25 +59,14 @@ pub struct Bucket {
     pub endpoint: Option<Url>,
     /// Whether the bucket's name goes into the path of URLs, and not in front of the host's.
     pub path_style: bool,
-    /// The values of those of [`Self::CREDENTIALS`] that are set. With none, AWS is asked which role this machine has.
+    /// The values of those of [`Self::CREDENTIALS`] that are set. With none, keys are looked for where
+    /// AWS's SDKs look for them.
     pub credentials: BTreeMap<&'static str, Secret>,
 }
 
 impl Bucket {
-    /// The environment variables that say who we are, as in AWS's SDKs (their reference guide, "Settings reference"):
-    /// keys, a role by a token of OpenID, or a container's role.
-    pub const CREDENTIALS: [&str; 10] = [
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_ROLE_ARN",
-        "AWS_ROLE_SESSION_NAME",
-        "AWS_ENDPOINT_URL_STS",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    ];
+    /// The environment variables of keys. Others that AWS's SDKs know, and their files, are the registries' client's.
+    pub const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 }
 
 /// A cache that is written.

@@ -1,8 +1,8 @@
 //! A repository of a registry as a cache: each entry is a small image under a tag of its own.
 //!
 //! What is written is an image like any other, since registries refuse or forget what is not (ECR takes no types but an
-//! image's, GCR no index of layers): a manifest whose one layer is the entry's, and a config that fits it. So the
-//! registry keeps the blob as long as the tag, and scanners and garbage collectors know what they see. The entry itself
+//! image's, GCR no index of layers): a manifest whose layers are the entry's, and a config that fits them. So the
+//! registry keeps the blobs as long as the tag, and scanners and garbage collectors know what they see. The entry itself
 //! is an annotation of the manifest: asking for it is one request.
 
 use std::io::Write;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     CacheError, Result,
-    backend::{Kept, New, little, name_of},
+    backend::{Answer, New, little, name_of},
     document,
 };
 use crate::{
@@ -65,7 +65,7 @@ impl Repo {
         format!("{}-{}", self.prefix, name_of(key))
     }
 
-    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Kept>> {
+    pub(super) async fn get(&self, key: &Digest) -> Result<Option<Answer>> {
         let reference = self.repository.tagged(self.tag(key));
         let found = match self.asking.manifest(&reference).await {
             Ok(found) => found,
@@ -82,7 +82,7 @@ impl Repo {
             return Err(damaged("its manifest is of something else"));
         };
         let blobs = manifest.layers.into_iter().map(|layer| layer.digest).collect();
-        Ok(Some(Kept { document: document.into_bytes(), blobs: Some(blobs) }))
+        Ok(Some(Answer { document: document.into_bytes(), blobs: Some(blobs) }))
     }
 
     pub(super) async fn has_blob(&self, blob: &Descriptor) -> Result<bool> {
@@ -94,27 +94,25 @@ impl Repo {
     }
 
     pub(super) async fn put(&self, new: New<'_>, store: &Store) -> Result<()> {
-        let layer = match &new.entry.layer {
-            Some(layer) => {
-                let path = store.blob_path(&layer.descriptor.digest);
-                let blob = Blob { descriptor: layer.descriptor.clone(), path };
-                self.client.push_blob(&self.repository, &blob, new.mount_from).await?;
-                layer.clone()
-            }
-            None => {
-                let layer = empty_layer();
-                self.send(&layer.descriptor, &EMPTY, store).await?;
-                layer
-            }
-        };
-        let config = config(&layer);
+        let mut layers = new.layers.to_vec();
+        for layer in &layers {
+            let path = store.blob_path(&layer.descriptor.digest);
+            let blob = Blob { descriptor: layer.descriptor.clone(), path };
+            self.client.push_blob(&self.repository, &blob, new.mount_from).await?;
+        }
+        if layers.is_empty() {
+            layers.push(empty_layer());
+            self.send(&layers[0].descriptor, &EMPTY, store).await?;
+        }
+        let config = config(&layers);
         let described = Descriptor::of(media_type::CONFIG, &config);
         self.send(&described, &config, store).await?;
 
-        let mut manifest = Manifest::new(described, vec![layer.descriptor]);
+        let blobs = layers.into_iter().map(|layer| layer.descriptor).collect();
+        let mut manifest = Manifest::new(described, blobs);
         let document = String::from_utf8_lossy(new.document).into_owned();
         manifest.annotations.insert(ENTRY.to_owned(), document);
-        let reference = self.repository.tagged(self.tag(&new.entry.key));
+        let reference = self.repository.tagged(self.tag(new.key));
         let pushed =
             self.quiet.push_manifest(&reference, media_type::MANIFEST, manifest.to_bytes().into()).await;
         match pushed {
@@ -136,9 +134,9 @@ impl Repo {
     }
 }
 
-/// An image config that fits the layer, and no platform: nobody is to run it. It says nothing of the entry, so that
+/// An image config that fits the layers, and no platform: nobody is to run it. It says nothing of the entry, so that
 /// entries with one layer have one config.
-fn config(layer: &Layer) -> Vec<u8> {
+fn config(layers: &[Layer]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Config {
         architecture: &'static str,
@@ -148,7 +146,7 @@ fn config(layer: &Layer) -> Vec<u8> {
     }
     #[derive(Serialize)]
     struct Nothing {}
-    let rootfs = RootFs { diff_ids: vec![layer.diff_id], ..RootFs::default() };
+    let rootfs = RootFs { diff_ids: layers.iter().map(|layer| layer.diff_id).collect(), ..RootFs::default() };
     canonical(&Config { architecture: "unknown", os: "unknown", config: Nothing {}, rootfs })
 }
 
@@ -178,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_config_is_an_image_config() {
-        let config = config(&empty_layer());
+        let config = config(&[empty_layer()]);
         let parsed = crate::oci::ImageConfig::parse(&config).unwrap();
         assert_eq!(parsed.rootfs.diff_ids, [empty_layer().diff_id]);
         assert_eq!(parsed.platform.to_string(), "unknown/unknown");

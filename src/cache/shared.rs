@@ -6,12 +6,17 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::FuturesOrdered};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+    stream::{self, FuturesOrdered},
+};
 use tokio::task::JoinSet;
 
 use super::{
-    CacheError, Entry, Exported, Found, Part, Place, Result, SigningKey, Target, TrustedKey,
-    backend::Backend, directory::Directory, export::Exporter, import::Importer,
+    CacheError, Entry, Exported, Found, Part, Place, Result, SharedBuild, SigningKey, Snapshot, Target,
+    TrustedKey, backend::Backend, build::places, directory::Directory, document::Kept, export::Exporter,
+    import::Importer,
 };
 use crate::{
     event::{Outcome, Running, Sink, Task},
@@ -19,6 +24,9 @@ use crate::{
     registry::Client,
     store::Store,
 };
+
+/// How many records of builds are asked for at once.
+const QUESTIONS: usize = 16;
 
 /// Which caches a build has.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +37,8 @@ pub struct CacheOptions {
     pub to: Vec<Target>,
     /// Signs what is written.
     pub sign: Option<SigningKey>,
-    /// If there are any: only what one of them has signed is believed.
+    /// If there are any, or a key that signs: only what one of them, or that one, has signed is believed. So nothing is
+    /// signed that came unsigned.
     pub trusted: Vec<TrustedKey>,
     /// The repositories that the image is pushed to. What is there is not sent to a cache on the same registry once more.
     pub pushed_to: Vec<Repository>,
@@ -54,6 +63,38 @@ struct Inner {
     holders: Mutex<HashMap<Digest, usize>>,
 }
 
+/// What the caches of a build have of cache mounts. It is no handle on the caches: writes do not live as long as it.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    inner: Arc<Inner>,
+}
+
+impl Snapshots {
+    /// The snapshot that the caches have under a key, as [`Cache::get`] finds entries.
+    pub async fn get(&self, key: &Digest) -> Option<Snapshot> {
+        Some(self.inner.find::<Snapshot>(key).await?.0)
+    }
+
+    /// The snapshot whose place a new one takes, in the first cache that is written.
+    ///
+    /// # Errors
+    /// The cache cannot be asked.
+    pub async fn latest(&self, key: &Digest) -> Result<Option<Snapshot>> {
+        match self.inner.exporters.first() {
+            Some(exporter) => exporter.latest(key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Brings the blob of a snapshot into the store, as [`Cache::fetch`] does.
+    ///
+    /// # Errors
+    /// The cache does not have it any more, or something else.
+    pub async fn fetch(&self, blob: &Descriptor) -> Result<()> {
+        self.inner.fetch(blob).await
+    }
+}
+
 #[derive(Debug, Default)]
 struct Writes {
     running: JoinSet<()>,
@@ -64,7 +105,8 @@ struct Writes {
 impl Cache {
     /// The caches of a build. Nothing is asked yet.
     pub fn new(options: CacheOptions, store: Store, registry: &Client, sink: Sink) -> Self {
-        let CacheOptions { from, to, sign, trusted, pushed_to } = options;
+        let CacheOptions { from, to, sign, mut trusted, pushed_to } = options;
+        trusted.extend(sign.iter().map(SigningKey::public));
         let import = |place: Place| {
             Importer::new(Backend::new(&place, registry), place, trusted.clone(), sink.clone())
         };
@@ -73,7 +115,12 @@ impl Cache {
             if let Place::Directory { path } = &target.place {
                 Directory::new(path.clone()).sweep();
             }
-            Arc::new(Exporter::new(Backend::new(&target.place, registry), target, sign.clone()))
+            Arc::new(Exporter::new(
+                Backend::new(&target.place, registry),
+                target,
+                sign.clone(),
+                trusted.clone(),
+            ))
         };
         let exporters = to.into_iter().map(export).collect();
         let holders = Mutex::default();
@@ -97,17 +144,33 @@ impl Cache {
     /// The entry stands under its key and is well-formed, and the cache says that it has the blob of its layer.
     /// [`Self::fetch`] brings that.
     pub async fn get(&self, key: &Digest) -> Option<Found> {
-        let asked = self.inner.importers.iter().enumerate();
-        let mut answers: FuturesOrdered<_> =
-            asked.map(|(number, importer)| async move { Some((number, importer.get(key).await?)) }).collect();
-        while let Some(answer) = answers.next().await {
-            let Some((number, found)) = answer else { continue };
-            if let Some(layer) = &found.entry.layer {
-                lock(&self.inner.holders).entry(layer.descriptor.digest).or_insert(number);
-            }
-            return Some(found);
-        }
-        None
+        let (entry, importer) = self.inner.find::<Entry>(key).await?;
+        Some(Found { entry, place: importer.place().clone() })
+    }
+
+    /// What the caches have of cache mounts.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots { inner: self.inner.clone() }
+    }
+
+    /// Has a snapshot written to every cache that is written, in place of the one that is there, as [`Self::put`] has
+    /// entries. `making` gives it once it is there, with how many of its layers are of one that is known; `None`:
+    /// there is nothing new. Its blobs must be in the store, or in each of the caches.
+    pub fn put_snapshot(
+        &self,
+        key: &Digest,
+        making: impl Future<Output = Option<(Snapshot, usize)>> + Send + 'static,
+    ) {
+        let exporters = self.inner.exporters.iter().filter(|exporter| exporter.take(key, Part::Image));
+        let exporters: Vec<_> = exporters.cloned().collect();
+        let inner = self.inner.clone();
+        lock(&self.writes).running.spawn(async move {
+            let made = making.await;
+            let importers = inner.importers.iter().filter_map(|importer| importer.place().repository());
+            let mount_from: Vec<Repository> = importers.cloned().collect();
+            let writes = exporters.iter().map(|to| to.replace(made.as_ref(), &mount_from, &inner.store));
+            join_all(writes).await;
+        });
     }
 
     /// Brings the blob of an entry that was found into the store, if it is not there: as a stream, verified.
@@ -135,6 +198,38 @@ impl Cache {
                 writes.spawn(&self.inner, exporter.clone(), entry.clone());
             }
         }
+    }
+
+    /// Has the record of a build written to every cache that is written, as [`Self::put`] has entries. Its key does not
+    /// matter.
+    pub fn put_build(&self, id: &str, making: impl Future<Output = Option<SharedBuild>> + Send + 'static) {
+        let key = Digest::of(id.as_bytes());
+        let exporters = self.inner.exporters.iter().filter(|exporter| exporter.take(&key, Part::Image));
+        let exporters: Vec<_> = exporters.cloned().collect();
+        if exporters.is_empty() {
+            return;
+        }
+        let inner = self.inner.clone();
+        lock(&self.writes).running.spawn(async move {
+            let made = making.await;
+            join_all(exporters.iter().map(|to| to.keep_build(made.as_ref(), &inner.store))).await;
+        });
+    }
+
+    /// The records of builds that the caches have, in no order.
+    pub async fn builds(&self) -> Vec<SharedBuild> {
+        let inner = &self.inner;
+        let mut asked: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (number, importer) in inner.importers.iter().enumerate() {
+            let ask = |key| async move { Some((number, importer.get::<SharedBuild>(&key).await?)) }.boxed();
+            asked.extend(places().map(ask));
+        }
+        let found: Vec<_> = stream::iter(asked).buffer_unordered(QUESTIONS).collect().await;
+        let noted = found.into_iter().flatten().map(|(number, build)| {
+            lock(&inner.holders).entry(build.record.descriptor.digest).or_insert(number);
+            build
+        });
+        noted.collect()
     }
 
     /// Waits until everything is written, for `budget` at the most, and tells what came of it, for each cache in the
@@ -192,13 +287,30 @@ impl Writes {
 }
 
 impl Inner {
+    /// What the caches know of a key, and the first that does.
+    async fn find<T: Kept>(&self, key: &Digest) -> Option<(T, &Importer)> {
+        let asked = self.importers.iter().enumerate();
+        let mut answers: FuturesOrdered<_> =
+            asked.map(|(number, importer)| async move { Some((number, importer.get(key).await?)) }).collect();
+        while let Some(answer) = answers.next().await {
+            let Some((number, found)): Option<(usize, T)> = answer else { continue };
+            for layer in found.layers() {
+                lock(&self.holders).entry(layer.descriptor.digest).or_insert(number);
+            }
+            return Some((found, &self.importers[number]));
+        }
+        None
+    }
+
     async fn fetch(&self, blob: &Descriptor) -> Result<()> {
         if self.store.has_blob(blob) {
             return Ok(());
         }
-        match self.holder(blob) {
-            Some(importer) => importer.fetch(blob, &self.store).await,
-            None => Err(CacheError::Absent { digest: Box::new(blob.digest) }),
+        match (self.holder(blob), self.exporters.first()) {
+            (Some(importer), _) => importer.fetch(blob, &self.store).await,
+            // A snapshot of the cache that is written.
+            (None, Some(exporter)) => exporter.backend.fetch(blob, &self.store).await,
+            (None, None) => Err(CacheError::Absent { digest: Box::new(blob.digest) }),
         }
     }
 

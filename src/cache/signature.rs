@@ -5,7 +5,10 @@
 use std::{fmt, fs, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::{
+    rand::SystemRandom,
+    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
+};
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer, pem::PemObject};
 
 use super::{CacheError, Result};
@@ -30,13 +33,31 @@ impl SigningKey {
     /// # Errors
     /// [`CacheError::Key`]: the file cannot be read, or holds no such key.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = read(path)?;
+        Self::of_pem(&read(path)?, path)
+    }
+
+    /// Reads a private key from the text of such a file; `from` names it in errors.
+    ///
+    /// # Errors
+    /// [`CacheError::Key`]: it holds no such key.
+    pub fn of_pem(text: &[u8], from: &Path) -> Result<Self> {
         let wrong =
-            || CacheError::Key { path: path.to_owned(), problem: "it holds no Ed25519 private key".into() };
-        let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|_| wrong())?;
+            || CacheError::Key { path: from.to_owned(), problem: "it holds no Ed25519 private key".into() };
+        let der = PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|_| wrong())?;
         // OpenSSL writes the form without the public key.
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der()).map_err(|_| wrong())?;
         Ok(Self(Arc::new(pair)))
+    }
+
+    /// A new private key, as the text of a PEM file.
+    ///
+    /// # Errors
+    /// [`CacheError::Key`]: the host gives no random numbers; `path` names the key.
+    pub fn generate(path: &Path) -> Result<Vec<u8>> {
+        let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
+        let wrong =
+            |_| CacheError::Key { path: path.to_owned(), problem: "the host gives no random numbers".into() };
+        Ok(pem("PRIVATE KEY", made.map_err(wrong)?.as_ref()).into_bytes())
     }
 
     /// The public key that goes with it.
@@ -63,13 +84,25 @@ impl TrustedKey {
     /// # Errors
     /// [`CacheError::Key`]: the file cannot be read, or something in it is no such key.
     pub fn read(path: &Path) -> Result<Vec<Self>> {
-        let text = read(path)?;
+        Self::of_pem(&read(path)?, path)
+    }
+
+    /// Reads the public keys from the text of such a file; `from` names it in errors.
+    ///
+    /// # Errors
+    /// [`CacheError::Key`]: something in it is no such key.
+    pub fn of_pem(text: &[u8], from: &Path) -> Result<Vec<Self>> {
         let wrong =
-            || CacheError::Key { path: path.to_owned(), problem: "it holds no Ed25519 public key".into() };
-        let keys: Vec<Self> = SubjectPublicKeyInfoDer::pem_slice_iter(&text)
+            || CacheError::Key { path: from.to_owned(), problem: "it holds no Ed25519 public key".into() };
+        let keys: Vec<Self> = SubjectPublicKeyInfoDer::pem_slice_iter(text)
             .map(|der| Self::of_der(&der.map_err(|_| wrong())?).ok_or_else(wrong))
             .collect::<Result<_>>()?;
         if keys.is_empty() { Err(wrong()) } else { Ok(keys) }
+    }
+
+    /// The text of a PEM file with this key.
+    pub fn to_pem(&self) -> String {
+        pem("PUBLIC KEY", &[&PUBLIC_PREFIX[..], &self.0].concat())
     }
 
     fn of_der(der: &[u8]) -> Option<Self> {
@@ -82,32 +115,33 @@ impl TrustedKey {
     }
 }
 
+/// RFC 7468: lines of 64 characters.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| CacheError::Io { action: "read the key", path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
-    use ring::rand::SystemRandom;
-
     use super::*;
     use crate::{
         cache::{Entry, document},
         oci::Digest,
     };
 
-    fn pem(label: &str, der: &[u8]) -> String {
-        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
-    }
-
     /// A key and the file of its public half, by way of files.
     fn key() -> (SigningKey, Vec<TrustedKey>) {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("key");
-        let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        fs::write(&at, pem("PRIVATE KEY", der.as_ref())).unwrap();
+        fs::write(&at, SigningKey::generate(&at).unwrap()).unwrap();
         let key = SigningKey::read(&at).unwrap();
-        fs::write(&at, pem("PUBLIC KEY", &[&PUBLIC_PREFIX[..], &key.public().0].concat())).unwrap();
+        fs::write(&at, key.public().to_pem()).unwrap();
         (key, TrustedKey::read(&at).unwrap())
     }
 
@@ -121,7 +155,7 @@ mod tests {
             layer: None,
             parts: Vec::new(),
         };
-        let read = |bytes: &[u8], trusted: &[TrustedKey]| document::read(bytes, &entry.key, trusted);
+        let read = |bytes: &[u8], trusted: &[TrustedKey]| document::read::<Entry>(bytes, &entry.key, trusted);
         let signed = document::write(&entry, Some(&ours));
         assert_eq!(read(&signed, &trusted), Ok(Some(entry.clone())));
         assert_eq!(read(&signed, &[others[0], trusted[0]]), Ok(Some(entry.clone())));

@@ -10,9 +10,12 @@ use std::{
 use clap::Args;
 
 use super::{
-    ExitStatus, cache, check,
+    ExitStatus, cache,
+    cache_key::keys,
+    check,
     engine::engine,
-    outputs::{Delivered, deliver},
+    lock,
+    outputs::{Delivered, Naming, deliver},
     printer::{HostError, Printer},
     step_output,
     tags::{described, tell},
@@ -24,6 +27,7 @@ use crate::{
     error::{Failure, public_text},
     event::Sink,
     image::BlobOrigin,
+    lock::Pins,
     oci::{Descriptor, Platform, Reference},
     output::{Output, Pusher},
     recipe::{ContextSource, Frontend},
@@ -86,7 +90,7 @@ pub(super) async fn run(
 }
 
 /// How events are shown: bars on a terminal that can draw them, else lines.
-fn style(global: &GlobalSettings, environment: &Environment) -> Style {
+pub(super) fn style(global: &GlobalSettings, environment: &Environment) -> Style {
     let stderr = std::io::stderr();
     let terminal = stderr.is_terminal() && environment.text(env::TERM) != Some("dumb");
     let colors = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
@@ -123,6 +127,8 @@ async fn build_with(
         Some(ContextSource::Directory(root)) if committed.is_some() => Some(root.as_path()),
         _ => None,
     };
+    let pins = settings.files.iter().map(|file| lock::pins(settings, file, fetched, sink));
+    let pins = pins.collect::<Result<Vec<_>, _>>()?;
     let name = |file: &BuildFile| match (context, fetched) {
         (Some(context), Some(root)) => name_in_context(file, context, root),
         _ => name_of(file),
@@ -131,8 +137,8 @@ async fn build_with(
         settings.files.iter().map(|file| read(file, &name(file), sink)).collect::<Result<Vec<_>, _>>()?;
     warn_of_unknown_arguments(settings, &frontends, sink)?;
     let mut built = Vec::new();
-    for (file, frontend) in settings.files.iter().zip(&frontends) {
-        built.push(build_one(engine, settings, file, frontend.as_ref(), *committed).await?);
+    for ((file, frontend), pins) in settings.files.iter().zip(&frontends).zip(pins) {
+        built.push(build_one(engine, settings, file, frontend.as_ref(), *committed, pins).await?);
     }
     Ok(built)
 }
@@ -187,7 +193,7 @@ pub(super) fn name_of(file: &BuildFile) -> String {
 const STANDARD_INPUT: &str = "standard input";
 
 /// Reads a file that says what to build.
-fn read(file: &BuildFile, name: &str, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
+pub(super) fn read(file: &BuildFile, name: &str, sink: &Sink) -> Result<Box<dyn Frontend>, Failure> {
     let bytes = bytes_of(file)?;
     Ok(match file {
         BuildFile::Spec(_) => Box::new(Spec::from_bytes(name, &bytes)?),
@@ -251,6 +257,7 @@ async fn build_one(
     file: &BuildFile,
     frontend: &dyn Frontend,
     committed: Option<i64>,
+    pins: Option<Arc<Pins>>,
 ) -> Result<Delivered, Failure> {
     let defaults = frontend.defaults(&settings.request.args)?;
     let resolved = settings.names(&defaults)?;
@@ -264,20 +271,22 @@ async fn build_one(
     let pusher = settings
         .outputs
         .contains(&Output::Registry)
-        .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), engine.sink.clone(), &names));
+        .then(|| Pusher::new(engine.store.clone(), engine.registry.clone(), &names));
     let early = pusher.clone();
     let ready = Arc::new(move |layer: &Descriptor, origin: Option<&BlobOrigin>| {
         if let Some(pusher) = &early {
             pusher.begin(layer, origin);
         }
     });
-    let cache = cache(engine, settings, &names);
+    let cache = cache(engine, settings, &names)?;
     let options = solve::Options {
         cache: cache.clone(),
+        pins,
         ..described(&resolved, options(settings, file, platforms, committed, &engine.sink))
     };
     let built = solve::build(engine, frontend, &options, ready).await?;
-    let delivered = deliver(engine, settings, built, names, pusher.as_ref()).await?;
+    let naming = Naming::new(&resolved, options.index_annotations.clone());
+    let delivered = deliver(engine, settings, built, naming, pusher.as_ref()).await?;
     if let Some(cache) = cache {
         cache.finish(CACHE_BUDGET).await?;
     }
@@ -288,19 +297,20 @@ async fn build_one(
 const CACHE_BUDGET: Duration = Duration::from_secs(30);
 
 /// The caches of other machines, if any are named.
-fn cache(engine: &Engine, settings: &BuildSettings, names: &[Reference]) -> Option<Cache> {
+fn cache(engine: &Engine, settings: &BuildSettings, names: &[Reference]) -> Result<Option<Cache>, Failure> {
     let (from, to) = (settings.cache.from.clone(), settings.cache.to.clone());
     if from.is_empty() && to.is_empty() {
-        return None;
+        return Ok(None);
     }
+    let (sign, trusted) = keys(&settings.cache)?;
     let pushed = settings.outputs.contains(&Output::Registry);
     let pushed_to = names.iter().filter(|_| pushed).map(|name| name.repository.clone()).collect();
-    let options = CacheOptions { from, to, pushed_to, ..CacheOptions::default() };
-    Some(Cache::new(options, engine.store.clone(), &engine.registry, engine.sink.clone()))
+    let options = CacheOptions { from, to, sign, trusted, pushed_to };
+    Ok(Some(Cache::new(options, engine.store.clone(), &engine.registry, engine.sink.clone())))
 }
 
 /// What the engine is asked for.
-fn options(
+pub(super) fn options(
     settings: &BuildSettings,
     file: &BuildFile,
     platforms: Vec<Platform>,
@@ -329,6 +339,7 @@ fn options(
         compression: settings.compression.resolve(),
         split_copies: settings.split_copy,
         commands: settings.commands.clone(),
+        pins: None,
         pull: settings.cache.pull,
         no_cache: settings.cache.no_cache,
         no_cache_stages: settings.cache.no_cache_filter.clone(),
@@ -338,7 +349,7 @@ fn options(
 }
 
 /// The path as the user knows it: relative to where they are, if it is below.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let current = std::env::current_dir().ok();
     let relative = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
     relative.unwrap_or(path).display().to_string()

@@ -8,7 +8,12 @@ use std::{
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde::Serialize;
 
-use super::{ExitStatus, cache_text as text, printer::Printer};
+use super::{
+    ExitStatus,
+    cache_key::{KeygenArgs, keygen},
+    cache_text as text,
+    printer::Printer,
+};
 use crate::{
     error::Failure,
     event::Sink,
@@ -29,7 +34,8 @@ Examples:
   imgbuild cache ls mounts trees        what there is, largest first
   imgbuild cache gc --max-size 10GB     what was used least recently goes
   imgbuild cache clear mounts           cache mounts alone
-  imgbuild cache clear                  all but images";
+  imgbuild cache clear                  all but images
+  imgbuild cache keygen ci.key          a key to sign shared caches with, and ci.key.pub";
 
 /// Show and limit what is kept for later builds
 #[derive(Debug, Args)]
@@ -48,6 +54,7 @@ enum CacheCommand {
     #[command(visible_alias = "prune")]
     Gc(GcArgs),
     Clear(ClearArgs),
+    Keygen(KeygenArgs),
 }
 
 /// List what is kept
@@ -128,6 +135,7 @@ pub(super) async fn run(
         CacheCommand::Du(args) => du(&args, &global, &environment),
         CacheCommand::Gc(args) => gc(args, global, environment).await,
         CacheCommand::Clear(args) => clear(&args, &global).await,
+        CacheCommand::Keygen(args) => keygen(&args),
     }
 }
 

@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    ExitStatus, build, cache, check, convert, doctor, images, inspect, logs, schema, tags, validate, why,
+    ExitStatus, build, cache, check, convert, doctor, images, index, inspect, lock, login, logs, promote,
+    push, release, rm, schema, tags, validate, why,
 };
 use crate::{
     error::Failure,
@@ -31,10 +32,18 @@ enum Command {
     Build(Box<build::BuildArgs>),
     Check(check::CheckArgs),
     Convert(convert::ConvertArgs),
+    Lock(Box<lock::LockArgs>),
     Inspect(inspect::InspectArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Push(push::PushArgs),
+    Promote(promote::PromoteArgs),
+    Index(index::IndexArgs),
+    Rm(rm::RmArgs),
+    Release(release::ReleaseArgs),
     Tags(tags::TagsArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
     Cache(cache::CacheArgs),
     /// The same as `cache gc`
     #[command(hide = true)]
@@ -53,13 +62,21 @@ impl Cli {
             Command::Build(args) => build::run(*args, global, environment).await,
             Command::Check(args) => check::run(args, environment).await,
             Command::Convert(args) => convert::run(args, environment).await,
+            Command::Lock(args) => lock::run(*args, global, environment).await,
             Command::Inspect(args) => inspect::run(args, global, environment).await,
             Command::Validate(args) => validate::run(args, global, environment).await,
+            Command::Login(args) => login::login(args, global, environment).await,
+            Command::Logout(args) => login::logout(args, global).await,
             Command::Images(args) => images::run(args, global).await,
+            Command::Push(args) => push::run(args, global, environment).await,
+            Command::Promote(args) => promote::run(args, global, environment).await,
+            Command::Index(args) => index::run(args, global, environment).await,
+            Command::Rm(args) => rm::run(args, global, environment).await,
+            Command::Release(args) => release::run(args, global, environment).await,
             Command::Tags(args) => tags::run(args, global, environment).await,
             Command::Cache(args) => cache::run(args, global, environment).await,
             Command::Prune(args) => cache::gc(args, global, environment).await,
-            Command::Why(args) => why::run(args, global).await,
+            Command::Why(args) => why::run(args, global, environment).await,
             Command::Logs(args) => logs::run(args, global).await,
             Command::Schema(args) => schema::run(args).await,
             Command::Doctor(args) => doctor::run(args, global, environment).await,

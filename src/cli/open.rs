@@ -42,7 +42,7 @@ pub(super) fn open(
         }
         ImageSource::Reference(reference) => {
             let store = Store::open(&global.home)?;
-            match stored(&store, reference)? {
+            match stored_root(&store, reference)? {
                 Some(root) => Ok(Opened { name: reference.familiar(), root, source: Box::new(store) }),
                 None => open_remote(reference, registry),
             }
@@ -54,7 +54,7 @@ pub(super) fn open(
 const SHOWN: usize = 12;
 
 /// The image of the store that a reference means; `None`: a registry may have it.
-fn stored(store: &Store, reference: &Reference) -> Result<Option<Descriptor>, Failure> {
+pub(super) fn stored_root(store: &Store, reference: &Reference) -> Result<Option<Descriptor>, Failure> {
     if let Some(digest) = &reference.digest {
         // What has this digest is the image, whatever it is called; but not all of one that was built on is here.
         let found = images_by_digest(store, &digest.hex())?;

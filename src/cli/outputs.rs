@@ -10,7 +10,11 @@ use crate::{
     event::{Outcome, Task},
     image::{BlobOrigin, Built, BuiltImage, fetch, remember_origin},
     oci::{Descriptor, Digest, Platform, Reference},
-    output::{self, Loaded, Output, Pusher},
+    output::{self, Contents, Loaded, Output, Pusher},
+    release::{
+        Goal, Published, Publisher,
+        rendezvous::{LEASE, Meeting, Met, Set},
+    },
     settings::{BuildSettings, ResolvedNames},
     solve::Engine,
 };
@@ -52,16 +56,35 @@ impl Delivered {
     }
 }
 
+/// The names of an image, and what is said of the whole.
+pub(super) struct Naming {
+    names: Vec<Reference>,
+    goals: Vec<Goal>,
+    index_annotations: BTreeMap<String, String>,
+}
+
+impl Naming {
+    pub(super) fn new(resolved: &ResolvedNames, index_annotations: BTreeMap<String, String>) -> Self {
+        let plan = resolved.plan.clone().unwrap_or_default();
+        Self {
+            names: resolved.names.clone(),
+            goals: Goal::of_plan(&resolved.names, &plan, &resolved.repositories),
+            index_annotations,
+        }
+    }
+}
+
 /// Does with a built image what the settings ask for: names in the store, outputs, files with digests. Pushes come
 /// last: whatever else fails, no tag of a registry was changed.
 pub(super) async fn deliver(
     engine: &Engine,
     settings: &BuildSettings,
     built: Built,
-    names: Vec<Reference>,
+    naming: Naming,
     pusher: Option<&Pusher>,
 ) -> Result<Delivered, Failure> {
-    let mut went = Vec::new();
+    let names = naming.names.clone();
+    let (mut went, mut set_index) = (Vec::new(), None);
     for image in &built.images {
         for (digest, origin) in &image.origins {
             if let BlobOrigin::Registry(repository) = origin {
@@ -80,19 +103,96 @@ pub(super) async fn deliver(
         );
     }
     if let Some(pusher) = pusher {
-        pusher.finish(&built).await?;
-        went.extend(names.iter().map(|name| format!("pushed to {}", name.familiar())));
+        let publisher = publisher(engine, settings);
+        match &settings.set {
+            None => {
+                went.extend(told(&publisher.publish(&naming.goals, &Contents::from(&built), pusher).await?))
+            }
+            Some(set) => {
+                let met = meet(&publisher, set, &built, &naming, pusher).await?;
+                went.extend(told_of_set(set, &met));
+                set_index = index_of(&met);
+            }
+        }
     }
     // A name that meant another image before should mean it still if anything above failed.
     name_image(engine, &built, &names)?;
     if let Some(path) = &settings.iidfile {
         output::write_file(path, image_id(&built).to_string().as_bytes())?;
     }
-    let metadata = metadata(&built, &names)?;
+    let metadata = metadata(&built, &names, set_index)?;
     if let Some(path) = &settings.metadata_file {
         output::write_file(path, &metadata)?;
     }
     Ok(Delivered { built, names, went, metadata, resolved: ResolvedNames::default() })
+}
+
+/// Who moves the tags.
+fn publisher(engine: &Engine, settings: &BuildSettings) -> Publisher {
+    Publisher {
+        store: engine.store.clone(),
+        registry: engine.registry.clone(),
+        sink: engine.sink.clone(),
+        releases: settings.home.join("releases"),
+        terms: settings.terms,
+    }
+}
+
+/// Brings a part to its set.
+async fn meet(
+    publisher: &Publisher,
+    set: &Set,
+    built: &Built,
+    naming: &Naming,
+    pusher: &Pusher,
+) -> Result<Met, Failure> {
+    // Of the part's own index nothing is left in the whole.
+    let contents = Contents { indices: Vec::new(), ..Contents::from(built) };
+    let image =
+        |image: &BuiltImage| Descriptor { platform: Some(image.platform.clone()), ..image.manifest.clone() };
+    let meeting = Meeting {
+        publisher,
+        set,
+        contents: &contents,
+        images: built.images.iter().map(image).collect(),
+        goals: &naming.goals,
+        annotations: &naming.index_annotations,
+        lease: LEASE,
+    };
+    meeting.meet(pusher).await
+}
+
+fn index_of(met: &Met) -> Option<Digest> {
+    match met {
+        Met::Complete { index, .. } => Some(*index),
+        Met::Waiting { .. } => None,
+    }
+}
+
+fn told_of_set(set: &Set, met: &Met) -> Vec<String> {
+    let part = &set.parts[set.own];
+    match met {
+        Met::Waiting { missing } => {
+            vec![format!("pushed as {part} of the set {}, which waits for {}", set.id, missing.join(", "))]
+        }
+        Met::Complete { index, published: None } => {
+            vec![format!("the set {} is complete, by another job: {index}", set.id)]
+        }
+        Met::Complete { index, published: Some(published) } => {
+            let mut lines = vec![format!("completed the set {}: {index}", set.id)];
+            lines.extend(told(published));
+            lines
+        }
+    }
+}
+
+/// What became of the tags, in words.
+pub(super) fn told(published: &Published) -> Vec<String> {
+    let there = published.moved.iter().chain(&published.exist);
+    let there = there.map(|name| format!("pushed to {}", name.familiar()));
+    let held = published.held_back.iter();
+    let held = held.map(|(name, by)| format!("left {} alone: {by} is higher", name.familiar()));
+    there.chain(held).collect()
 }
 
 /// Gives the image its names in the store.
@@ -211,9 +311,12 @@ struct Metadata<'a> {
     /// Not in buildx's file: the manifest of each platform.
     #[serde(rename = "imgbuild.manifests")]
     manifests: BTreeMap<String, Digest>,
+    /// Not in buildx's file: the index of the set that this build completed, or found complete.
+    #[serde(rename = "imgbuild.set.index", skip_serializing_if = "Option::is_none")]
+    set_index: Option<Digest>,
 }
 
-fn metadata(built: &Built, names: &[Reference]) -> Result<Vec<u8>, Failure> {
+fn metadata(built: &Built, names: &[Reference], set_index: Option<Digest>) -> Result<Vec<u8>, Failure> {
     let names: Vec<String> = names.iter().map(Reference::to_string).collect();
     let metadata = Metadata {
         config: match &built.images[..] {
@@ -228,6 +331,7 @@ fn metadata(built: &Built, names: &[Reference]) -> Result<Vec<u8>, Failure> {
             .iter()
             .map(|image| (image.platform.to_string(), image.manifest.digest))
             .collect(),
+        set_index,
     };
     let mut bytes = serde_json::to_vec_pretty(&metadata)
         .map_err(|error| HostError::new("write the metadata", std::io::Error::other(error)))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
+    cache::SharedBuild,
     oci::canonical,
     report::{bytes, seconds},
     solve::{BuildRecord, Comparison, Explained, KeptBuild, Verdict},
@@ -101,22 +102,42 @@ fn summary(steps: &[Explained]) -> String {
 }
 
 fn when(build: &BuildRecord) -> String {
-    let time = i64::try_from(build.started).ok().and_then(|time| Timestamp::from_millisecond(time).ok());
-    let time = time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
-    let file = build.file.as_deref().unwrap_or("standard input");
-    let target = build.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
+    let what = what(build.file.as_deref(), build.target.as_deref(), &build.platforms, build.started);
     let end = if build.well { "" } else { ", which failed" };
-    format!("of {file}{target} for {} at {time}{end}", build.platforms.join(","))
+    format!("{what}{end}")
+}
+
+/// What was built, and when.
+fn what(file: Option<&str>, target: Option<&str>, platforms: &[String], milliseconds: u64) -> String {
+    let time = i64::try_from(milliseconds).ok().and_then(|time| Timestamp::from_millisecond(time).ok());
+    let time = time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
+    let file = file.unwrap_or("standard input");
+    let target = target.map(|target| format!(" to {target}")).unwrap_or_default();
+    format!("of {file}{target} for {} at {time}", platforms.join(","))
 }
 
 /// One line for each build, the latest first; or a JSON array.
-pub(super) fn list_text(builds: &[KeptBuild], json: bool) -> String {
+pub(super) fn list_text(builds: &[KeptBuild], shared: &[SharedBuild], json: bool) -> String {
     if json {
-        let records: Vec<_> = builds.iter().map(|build| &build.record).collect();
-        return format!("{}\n", String::from_utf8_lossy(&canonical(&records)));
+        let here = builds.iter().map(|build| serde_json::to_value(&build.record));
+        let there = shared.iter().map(serde_json::to_value);
+        // What cannot be JSON is no record.
+        let all: Vec<_> = here.chain(there).flatten().collect();
+        return format!("{}\n", String::from_utf8_lossy(&canonical(&all)));
     }
     let line = |build: &KeptBuild| format!("{} {}\n", build.record.id, when(&build.record));
-    printable(&builds.iter().map(line).collect::<String>())
+    let lines = builds.iter().map(line).chain(shared.iter().map(shared_line));
+    printable(&lines.collect::<String>())
+}
+
+/// A build of a cache in a line.
+fn shared_line(build: &SharedBuild) -> String {
+    let what = what(build.file.as_deref(), build.target.as_deref(), &build.platforms, build.ended);
+    let commit = build.commit.iter().map(|commit| commit.chars().take(12).collect::<String>());
+    let commit: String = commit.map(|commit| format!(", commit {commit}")).collect();
+    let end = if build.well { "" } else { ", which failed" };
+    let line = format!("cache:{} {what} in {}{commit}{end}", build.id, build.context);
+    line.replace('\n', "?") + "\n"
 }
 
 /// Without what would drive a terminal: names come from files.

@@ -35,6 +35,12 @@ struct Inner {
     saving: Mutex<()>,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.top.forget();
+    }
+}
+
 impl Context {
     /// Opens a directory as a context. Nothing but its root is looked at yet.
     pub fn open(root: &Path, ignore: Ignore, store: &Store, sink: &Sink) -> Result<Self, ContextError> {
@@ -99,20 +105,22 @@ impl Context {
             .map(|(source, below, found)| {
                 let name = found.named.rsplit(|b| *b == b'/').next().filter(|name| !name.is_empty());
                 let directory = found.node.is_dir();
+                let mut items = Vec::with_capacity(below.len());
+                items.extend(below.iter().filter_map(|one| self.item(one)));
                 Picked {
                     source,
                     path: crate::layer::EntryPath::new(&found.named),
                     directory: directory
                         .then(|| item(&inner.root, found.node, name.unwrap_or(b"context"), &found.path))
                         .flatten(),
-                    items: below.iter().filter_map(|one| self.item(one)).collect(),
+                    items,
                 }
             })
             .collect())
     }
 
     fn item(&self, one: &Chosen<'_>) -> Option<super::Item> {
-        item(&self.inner.root, one.node, &one.relative, &one.path)
+        item(&self.inner.root, one.node, one.relative(), &one.path)
     }
 
     /// Finds out the insides of those nodes whose inside is not known, and keeps them for the next build.

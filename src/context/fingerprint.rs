@@ -86,7 +86,7 @@ impl Encoder {
             Kind::File(content) => {
                 self.raw(b"f");
                 self.number(content.size());
-                self.bytes(item.digest.as_ref().map_or(b"", |digest| digest.as_bytes()));
+                self.bytes(item.digest().as_ref().map_or(b"", |digest| digest.as_bytes()));
             }
             Kind::Symlink(target) => {
                 self.raw(b"l");

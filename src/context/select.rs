@@ -13,7 +13,7 @@ use crate::{
 use std::path::Path;
 
 /// What to pick.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
     /// Paths or globs relative to the context's root, in the syntax of [`super::Pattern`].
     pub sources: Vec<String>,
@@ -49,31 +49,52 @@ pub struct Item {
     /// Its mode as it is on disk, but that what only a umask of 002 allows the group counts as not allowed: 0664 is 0644
     /// here, 0775 is 0755. For copies by Docker's rules, which keep modes.
     pub mode: u32,
-    /// The digest of a file's bytes.
-    pub digest: Option<Digest>,
     /// The time of its last change on disk, in seconds since the epoch.
     pub mtime: i64,
     /// Device and inode of a file that has several names: equal ones are hard links of each other.
     pub identity: Option<(u64, u64)>,
 }
 
-/// A node that is selected, and where: relative to what was picked, and to the context.
+impl Item {
+    /// The digest of a file's bytes.
+    pub fn digest(&self) -> Option<Digest> {
+        match &self.entry.kind {
+            Kind::File(Content::File { digest, .. }) => *digest,
+            _ => None,
+        }
+    }
+}
+
+/// A node that is selected, and where.
 pub(super) struct Chosen<'t> {
     pub(super) node: &'t Node,
-    pub(super) relative: Vec<u8>,
+    /// Where it is in the context.
     pub(super) path: Vec<u8>,
+    /// Where in `path` that begins which is relative to what was picked.
+    relative: usize,
+    /// The name of something that was picked itself: another one where a link was followed.
+    name: Option<Vec<u8>>,
+}
+
+impl Chosen<'_> {
+    /// Where it is, relative to what was picked.
+    pub(super) fn relative(&self) -> &[u8] {
+        self.name.as_deref().unwrap_or(&self.path[self.relative..])
+    }
 }
 
 /// What is selected of one match: the entries below a directory, or the one entry.
 pub(super) fn choose<'t>(found: &Match<'t>, exclude: &Filter) -> Vec<Chosen<'t>> {
     let mut chosen = Vec::new();
     if found.node.is_dir() {
-        collect(found.node, (&[], &found.path), exclude, &exclude.top(), &mut chosen);
+        let relative = if found.path.is_empty() { 0 } else { found.path.len() + 1 };
+        collect(found.node, (&found.path, relative), exclude, &exclude.top(), &mut chosen);
         return chosen;
     }
     let name = found.named.rsplit(|b| *b == b'/').next().unwrap_or_default();
     if !exclude.judge(&exclude.top(), name).excluded() {
-        chosen.push(Chosen { node: found.node, relative: name.to_vec(), path: found.path.clone() });
+        let (path, name) = (found.path.clone(), Some(name.to_vec()));
+        chosen.push(Chosen { node: found.node, path, relative: 0, name });
     }
     chosen
 }
@@ -82,25 +103,27 @@ pub(super) fn choose<'t>(found: &Match<'t>, exclude: &Filter) -> Vec<Chosen<'t>>
 /// something below it is not.
 fn collect<'t>(
     node: &'t Node,
-    (relative, path): (&[u8], &[u8]),
+    (path, relative): (&[u8], usize),
     exclude: &Filter,
     at: &Below,
     chosen: &mut Vec<Chosen<'t>>,
 ) {
-    for child in node.known_listing().unwrap_or_default() {
+    let listing = node.known_listing().unwrap_or_default();
+    chosen.reserve(listing.len());
+    for child in listing {
         let verdict = exclude.judge(at, &child.name);
         if verdict.excluded() && !child.is_dir() {
             continue;
         }
-        let (relative, path) = (join(relative, &child.name), join(path, &child.name));
         let start = chosen.len();
-        chosen.push(Chosen { node: child, relative: relative.clone(), path: path.clone() });
+        chosen.push(Chosen { node: child, path: join(path, &child.name), relative, name: None });
         if !child.is_dir() {
             continue;
         }
         let below = exclude.enter(at, &child.name, verdict);
         if !verdict.excluded() || exclude.may_reinclude(&below) {
-            collect(child, (&relative, &path), exclude, &below, chosen);
+            let path = chosen[start].path.clone();
+            collect(child, (&path, relative), exclude, &below, chosen);
         }
         if (child.ignored || verdict.excluded()) && chosen.len() == start + 1 {
             chosen.pop();
@@ -132,7 +155,6 @@ pub(super) fn item(root: &Path, node: &Node, relative: &[u8], path: &[u8]) -> Op
     Some(Item {
         entry,
         mode: node.kept_mode(),
-        digest: inside.digest,
         mtime: node.stat.mtime.0,
         identity: several.then_some((node.stat.device, node.stat.inode)),
     })

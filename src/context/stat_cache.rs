@@ -29,24 +29,51 @@ use crate::{
 
 const MAGIC: &[u8; 16] = b"imgbuild stat 1\n";
 
-/// What an earlier build knew, by directory and name.
+/// What an earlier build knew, by directory and name. It stays as it lies in its file: of tens of thousands of entries most
+/// are compared with a stat and copied once.
 #[derive(Debug, Default)]
 pub(super) struct StatCache {
-    directories: HashMap<Vec<u8>, Directory>,
+    bytes: Vec<u8>,
+    /// Where in the bytes the entries of each directory begin, sorted by name.
+    directories: HashMap<Vec<u8>, Vec<u32>>,
 }
 
-/// The entries of one directory, sorted by name.
-#[derive(Debug, Default)]
-pub(super) struct Directory {
-    entries: Vec<(Vec<u8>, FileStat, Inside)>,
+/// The entries of one directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Directory<'a> {
+    bytes: &'a [u8],
+    entries: &'a [u32],
 }
 
-impl Directory {
+impl<'a> Directory<'a> {
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// What is known of this version of a file.
     pub(super) fn get(&self, name: &[u8], stat: &FileStat) -> Option<Inside> {
-        let at = self.entries.binary_search_by(|entry| entry.0.as_slice().cmp(name)).ok()?;
-        let (_, known, inside) = &self.entries[at];
-        (FileStat { device: 0, ..*stat } == *known).then(|| inside.clone())
+        let of = |at: &u32| self.input(*at).bytes().unwrap_or_default();
+        let at = self.entries.binary_search_by(|at| of(at).cmp(name)).ok()?;
+        let mut input = self.input(self.entries[at]);
+        input.bytes()?;
+        let known = input.stat()?;
+        if known != (FileStat { device: 0, ..*stat }) {
+            return None;
+        }
+        input.inside()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&'a [u8], FileStat, Inside)> {
+        let (bytes, entries) = (self.bytes, self.entries);
+        entries.iter().filter_map(move |at| {
+            let mut input = Input(bytes.get(*at as usize..)?);
+            Some((input.bytes()?, input.stat()?, input.inside()?))
+        })
+    }
+
+    fn input(&self, at: u32) -> Input<'a> {
+        Input(self.bytes.get(at as usize..).unwrap_or_default())
     }
 }
 
@@ -80,11 +107,12 @@ pub(super) fn settled(stat: &FileStat, moment: Moment) -> bool {
 impl StatCache {
     /// Loads a cache. One that is damaged, or of another version, is empty: all of it can be found out again.
     pub(super) fn load(path: &Path) -> Self {
-        fs::read(path).ok().and_then(|bytes| Self::decode(&bytes)).unwrap_or_default()
+        fs::read(path).ok().and_then(Self::decode).unwrap_or_default()
     }
 
-    pub(super) fn directory(&self, path: &[u8]) -> Option<&Directory> {
-        self.directories.get(path)
+    pub(super) fn directory(&self, path: &[u8]) -> Option<Directory<'_>> {
+        let entries = self.directories.get(path)?;
+        Some(Directory { bytes: &self.bytes, entries })
     }
 
     /// Writes what is known now of the tree below `top`, in place of this cache. Directories that have not been read
@@ -116,15 +144,13 @@ impl StatCache {
                 .extend(listing.iter().filter(|n| n.is_dir()).map(|child| (child, join(&path, &child.name))));
         }
         unread.sort_unstable();
-        for (path, directory) in &self.directories {
+        for (path, entries) in &self.directories {
             let kept =
                 ancestors(path).any(|above| unread.binary_search_by(|p| p.as_slice().cmp(above)).is_ok());
             if kept {
-                let entries: Vec<_> = directory
-                    .entries
-                    .iter()
-                    .map(|(name, stat, inside)| (name.as_slice(), stat, inside))
-                    .collect();
+                let entries: Vec<_> = Directory { bytes: &self.bytes, entries }.entries().collect();
+                let entries: Vec<_> =
+                    entries.iter().map(|(name, stat, inside)| (*name, stat, inside)).collect();
                 encode_directory(&mut out, path, &entries);
             }
         }
@@ -135,7 +161,8 @@ impl StatCache {
         temporary.keep(path, false)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Looks at all of it once, so that nothing later can find it damaged.
+    fn decode(bytes: Vec<u8>) -> Option<Self> {
         let (body, sum) = bytes.split_last_chunk::<4>()?;
         if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
             return None;
@@ -147,27 +174,12 @@ impl StatCache {
             let count = input.u32()?;
             let mut entries = Vec::new();
             for _ in 0..count {
-                let name = input.bytes()?.to_vec();
-                let stat = FileStat {
-                    size: input.u64()?,
-                    mtime: (input.u64()?.cast_signed(), input.u32()?),
-                    ctime: (input.u64()?.cast_signed(), input.u32()?),
-                    inode: input.u64()?,
-                    device: 0,
-                };
-                let digest = match input.array::<1>()? {
-                    [0] => None,
-                    _ => Some(Digest::Sha256(*input.array()?)),
-                };
-                let mut xattrs = BTreeMap::new();
-                for _ in 0..input.u32()? {
-                    xattrs.insert(input.bytes()?.to_vec(), input.bytes()?.to_vec());
-                }
-                entries.push((name, stat, Inside { digest, xattrs }));
+                entries.push(u32::try_from(body.len() - input.0.len()).ok()?);
+                input.skip_entry()?;
             }
-            directories.insert(path, Directory { entries });
+            directories.insert(path, entries);
         }
-        Some(Self { directories })
+        Some(Self { bytes, directories })
     }
 }
 
@@ -232,6 +244,41 @@ impl<'a> Input<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(|bytes| u64::from_le_bytes(*bytes))
+    }
+
+    fn stat(&mut self) -> Option<FileStat> {
+        Some(FileStat {
+            size: self.u64()?,
+            mtime: (self.u64()?.cast_signed(), self.u32()?),
+            ctime: (self.u64()?.cast_signed(), self.u32()?),
+            inode: self.u64()?,
+            device: 0,
+        })
+    }
+
+    fn inside(&mut self) -> Option<Inside> {
+        let digest = match self.array::<1>()? {
+            [0] => None,
+            _ => Some(Digest::Sha256(*self.array()?)),
+        };
+        let mut xattrs = BTreeMap::new();
+        for _ in 0..self.u32()? {
+            xattrs.insert(self.bytes()?.to_vec(), self.bytes()?.to_vec());
+        }
+        Some(Inside { digest, xattrs })
+    }
+
+    fn skip_entry(&mut self) -> Option<()> {
+        self.bytes()?;
+        self.stat()?;
+        if self.array::<1>()? != &[0] {
+            self.array::<32>()?;
+        }
+        for _ in 0..self.u32()? {
+            self.bytes()?;
+            self.bytes()?;
+        }
+        Some(())
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {

@@ -239,7 +239,7 @@ fn selects() {
         assert_eq!(place.paths(sources, exclude), *expected, "{sources:?} without {exclude:?}");
     }
     let followed = place.select(&["src/link"], &[]).unwrap();
-    assert_eq!(followed[0].items[0].digest, Some(crate::oci::Digest::of(b"a")));
+    assert_eq!(followed[0].items[0].digest(), Some(crate::oci::Digest::of(b"a")));
     let refused = |source: &str| place.select(&[source], &[]).unwrap_err();
     assert!(matches!(refused("../x"), ContextError::Outside { .. }));
     assert!(matches!(refused("escape"), ContextError::Dangling { .. }));

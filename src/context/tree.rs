@@ -89,6 +89,14 @@ impl Node {
         }
     }
 
+    /// Lets go of what is below it. Of a large tree that takes a while, and nobody waits for it.
+    pub(super) fn forget(&mut self) {
+        if let Some(listing) = self.listing.take() {
+            // Without a thread, the listing goes with the closure.
+            let _ = std::thread::Builder::new().spawn(move || drop(listing));
+        }
+    }
+
     pub(super) fn is_dir(&self) -> bool {
         self.file_type.is_dir()
     }
@@ -144,7 +152,7 @@ impl Node {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::open(&place, flags, Mode::empty()).map_err(io("open the directory", &place))?;
         let cached = reader.cache.directory(path);
-        let mut nodes = Vec::new();
+        let mut nodes = Vec::with_capacity(cached.map_or(0, |cached| cached.len()));
         let mut entries = rustix::fs::Dir::new(fd).map_err(io("read the directory", &place))?;
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(io("read the directory", &place))?;

@@ -123,6 +123,15 @@ impl Frontend for Dockerfile {
         evaluate::mention(&self.syntax, request, configs, image).ok().flatten()
     }
 
+    fn stages(&self) -> Vec<String> {
+        let named = self.syntax.stages.iter().enumerate();
+        let name = |(index, stage): (usize, &syntax::Stage)| match &stage.from.node.name {
+            Some(name) => name.text.to_lowercase(),
+            None => format!("stage-{index}"),
+        };
+        named.map(name).collect()
+    }
+
     fn runs_triggers(&self) -> bool {
         true
     }

@@ -3,6 +3,7 @@
 use super::LayoutError;
 use crate::{
     error::{Explain, Failure, Kind},
+    lock::LockError,
     oci::{Digest, JsonError, Platform},
     registry::RegistryError,
     store::StoreError,
@@ -85,6 +86,9 @@ pub enum ImageError {
     /// The registry failed.
     #[error(transparent)]
     Registry(Box<RegistryError>),
+    /// The lock says something else, or does not have it.
+    #[error(transparent)]
+    Lock(Box<LockError>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,6 +111,12 @@ impl From<RegistryError> for ImageError {
     }
 }
 
+impl From<LockError> for ImageError {
+    fn from(error: LockError) -> Self {
+        Self::Lock(Box::new(error))
+    }
+}
+
 impl Explain for ImageError {
     fn kind(&self) -> Kind {
         match self {
@@ -118,6 +128,7 @@ impl Explain for ImageError {
             Self::Layout(error) => error.kind(),
             Self::Source { cause, .. } => cause.kind(),
             Self::Registry(error) => error.kind(),
+            Self::Lock(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }
     }
@@ -125,7 +136,7 @@ impl Explain for ImageError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NotFound { .. } => {
-                vec!["check the name and the tag; a private image needs credentials (docker login, podman login)".into()]
+                vec!["check the name and the tag; a private image needs credentials (imgbuild login)".into()]
             }
             Self::Platform { there, .. } if !there.is_empty() => {
                 vec![format!("build for {} with --platform, or choose another base", there[0])]
@@ -134,6 +145,7 @@ impl Explain for ImageError {
             Self::Layout(error) => error.hints(),
             Self::Source { cause, .. } => cause.hints(),
             Self::Registry(error) => error.hints(),
+            Self::Lock(error) => error.hints(),
             Self::Store(error) => error.hints(),
             _ => Vec::new(),
         }

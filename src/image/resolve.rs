@@ -1,9 +1,13 @@
 //! From the name of a base to its documents.
 
+use std::collections::BTreeMap;
+
 use super::{Base, BlobOrigin, ImageError, Layout, read_document};
 use crate::{
-    event::{Outcome, Sink, Task},
-    oci::{Descriptor, ImageConfig, Index, JsonError, Manifest, Platform, Reference, media_type},
+    error::{Explain, Kind},
+    event::{Outcome, Running, Sink, Task},
+    lock::{ImagePin, Pins},
+    oci::{Descriptor, Digest, ImageConfig, Index, JsonError, Manifest, Platform, Reference, media_type},
     recipe::{BaseImage, ImageSource},
     registry::Client,
     store::Store,
@@ -36,8 +40,8 @@ struct Found<'a> {
 impl Resolver {
     /// Finds out what a base image is: its manifest and config for one platform. No layer is fetched.
     ///
-    /// A reference means the store's own image of that name first, a registry's otherwise.
-    pub async fn resolve(&self, wanted: &BaseImage) -> Result<Base, ImageError> {
+    /// A reference means what the lock says, else the store's own image of that name, else a registry's.
+    pub async fn resolve(&self, wanted: &BaseImage, pins: Option<&Pins>) -> Result<Base, ImageError> {
         let name = wanted.image.to_string();
         let task = self.sink.start(Task::Resolve { reference: name.clone() }, None);
         let base = match &wanted.image {
@@ -48,6 +52,16 @@ impl Resolver {
                 found.base(&wanted.platform).await?
             }
             ImageSource::Reference(reference) => {
+                let pin = match pins {
+                    Some(pins) => pins.image(reference)?.map(|pin| (pins, pin)),
+                    None => None,
+                };
+                if let Some((pins, pin)) = pin {
+                    let found = self.locked(&name, reference, pin).await?;
+                    let chosen = found.first(&wanted.platform).await?;
+                    pins.check_manifest(reference, pin, &wanted.platform, &chosen)?;
+                    return Ok(finished(task, found.base(&wanted.platform).await?));
+                }
                 let remote = async || self.remote(&name, reference).await?.base(&wanted.platform).await;
                 match self.local(&name, reference, &wanted.platform).await {
                     Ok(Some(base)) => base,
@@ -64,9 +78,50 @@ impl Resolver {
                 }
             }
         };
-        let size = base.manifest.layers.iter().map(|layer| layer.size).sum();
-        task.finish(Outcome::Done, Some((base.digest, size)));
-        Ok(base)
+        Ok(finished(task, base))
+    }
+
+    /// Looks up what a reference means in its registry, now; where the registry has no such image or shows none, what
+    /// the store has under that name, of which a warning tells.
+    pub async fn look_up(&self, reference: &Reference) -> Result<ImagePin, ImageError> {
+        let name = reference.familiar();
+        let task = self.sink.start(Task::Resolve { reference: name.clone() }, None);
+        let found = match self.remote(&name, reference).await {
+            Ok(found) => found,
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Denied) => {
+                let Some(root) = self.store.named_image(reference)? else { return Err(error) };
+                self.sink.warn(format!(
+                    "{name} is an image of this machine alone ({error}): others cannot build with what is locked"
+                ));
+                Found { resolver: self, name: &name, origin: BlobOrigin::Store, root }
+            }
+            Err(error) => return Err(error),
+        };
+        let pin = ImagePin { digest: found.root.digest, platforms: found.platforms().await? };
+        task.finish(Outcome::Done, None);
+        Ok(pin)
+    }
+
+    /// What is locked: the store's own image of that name, if it is the same, else a registry's.
+    async fn locked<'a>(
+        &'a self,
+        name: &'a str,
+        reference: &Reference,
+        pin: &ImagePin,
+    ) -> Result<Found<'a>, ImageError> {
+        match self.store.named_image(reference)? {
+            Some(root) if root.digest == pin.digest => {
+                Ok(Found { resolver: self, name, origin: BlobOrigin::Store, root })
+            }
+            _ => {
+                let exact = Reference { digest: Some(pin.digest), ..reference.clone() };
+                self.remote(name, &exact).await.map_err(|error| match error {
+                    // What is gone is what was locked, not the name.
+                    ImageError::NotFound { .. } => ImageError::NotFound { name: exact.familiar() },
+                    error => error,
+                })
+            }
+        }
     }
 
     /// The store's own image of this name, if it has one for the platform.
@@ -100,7 +155,44 @@ impl Resolver {
     }
 }
 
+fn finished(task: Running, base: Base) -> Base {
+    let size = base.manifest.layers.iter().map(|layer| layer.size).sum();
+    task.finish(Outcome::Done, Some((base.digest, size)));
+    base
+}
+
 impl Found<'_> {
+    /// The manifest for each platform that the image says it is there for.
+    async fn platforms(&self) -> Result<BTreeMap<String, Digest>, ImageError> {
+        let bytes = self.read(&self.root).await?;
+        let mut platforms = BTreeMap::new();
+        if media_type::is_index(&self.root.media_type) {
+            let index = Index::parse(&bytes).map_err(|source| self.document(source))?;
+            for entry in &index.manifests {
+                // Of two for one platform, the first is taken.
+                if let Some(platform) = entry.platform.as_ref().filter(|platform| is_real(platform)) {
+                    platforms.entry(platform.normalised().to_string()).or_insert(entry.digest);
+                }
+            }
+        } else if media_type::is_manifest(&self.root.media_type) {
+            let manifest = Manifest::parse(&bytes).map_err(|source| self.document(source))?;
+            // An artifact has a config of another kind: that it is no image is told when it is used.
+            if let Ok(config) = ImageConfig::parse(&self.read(&manifest.config).await?) {
+                platforms.insert(config.platform.normalised().to_string(), self.root.digest);
+            }
+        }
+        Ok(platforms)
+    }
+
+    /// What the image's own document names for a platform: itself, if it is no index.
+    async fn first(&self, wanted: &Platform) -> Result<Digest, ImageError> {
+        if !media_type::is_index(&self.root.media_type) {
+            return Ok(self.root.digest);
+        }
+        let index = Index::parse(&self.read(&self.root).await?).map_err(|source| self.document(source))?;
+        Ok(self.choose(&index, wanted)?.digest)
+    }
+
     async fn base(self, wanted: &Platform) -> Result<Base, ImageError> {
         let mut descriptor = self.root.clone();
         let mut bytes = self.read(&descriptor).await?;
@@ -158,11 +250,7 @@ impl Found<'_> {
             _ => Err(ImageError::Platform {
                 name: self.name.to_owned(),
                 wanted: Box::new(wanted.clone()),
-                there: platforms
-                    .map(|(_, platform)| platform.normalised())
-                    // What build tools use for attestations.
-                    .filter(|platform| platform.os.to_string() != "unknown")
-                    .collect(),
+                there: platforms.map(|(_, platform)| platform.normalised()).filter(is_real).collect(),
             }),
         }
     }
@@ -205,6 +293,11 @@ impl Found<'_> {
     fn document(&self, source: JsonError) -> ImageError {
         ImageError::Document { name: self.name.to_owned(), source }
     }
+}
+
+/// Whether it is a platform, and not what build tools use for attestations.
+fn is_real(platform: &Platform) -> bool {
+    platform.os.to_string() != "unknown"
 }
 
 /// What a document says it is.

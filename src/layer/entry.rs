@@ -25,6 +25,10 @@ impl EntryPath {
     /// Normalises a path: slashes at the ends, empty parts and `.` go; `..` goes up and stops at the root.
     /// `None` where nothing is left: the root itself is no entry.
     pub fn new(path: impl AsRef<[u8]>) -> Option<Self> {
+        // Nearly all are as they should be: a context of thousands of files asks for several each.
+        if is_normal(path.as_ref()) {
+            return Some(Self(path.as_ref().to_vec()));
+        }
         let mut parts: Vec<&[u8]> = Vec::new();
         for part in path.as_ref().split(|b| *b == b'/') {
             match part {
@@ -50,22 +54,37 @@ impl EntryPath {
 
     /// The directory that holds it; `None` where that is the root.
     pub fn parent(&self) -> Option<Self> {
+        self.parent_bytes().map(|parent| Self(parent.to_vec()))
+    }
+
+    /// The bytes of the directory that holds it; `None` where that is the root.
+    pub fn parent_bytes(&self) -> Option<&[u8]> {
         let slash = self.0.iter().rposition(|b| *b == b'/')?;
-        Some(Self(self.0[..slash].to_vec()))
+        Some(&self.0[..slash])
     }
 
     /// The path of `rest` (one or more parts) below this one.
     pub fn join(&self, rest: impl AsRef<[u8]>) -> Self {
-        let mut bytes = self.0.clone();
+        let rest = rest.as_ref();
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + rest.len());
+        bytes.extend_from_slice(&self.0);
         bytes.push(b'/');
-        bytes.extend_from_slice(rest.as_ref());
-        Self::new(bytes).unwrap_or_else(|| self.clone())
+        bytes.extend_from_slice(rest);
+        match is_normal(rest) {
+            true => Self(bytes),
+            false => Self::new(bytes).unwrap_or_else(|| self.clone()),
+        }
     }
 
     /// Whether `self` is `other` or lies below it.
     pub fn starts_with(&self, other: &Self) -> bool {
         self.0.strip_prefix(other.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
+}
+
+/// Whether a path is written as [`EntryPath`] has it: no part is empty, `.` or `..`.
+fn is_normal(path: &[u8]) -> bool {
+    path.split(|b| *b == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
 impl PartialOrd for EntryPath {

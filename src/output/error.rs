@@ -50,6 +50,14 @@ pub enum OutputError {
     /// A push without a name to push to.
     #[error("there is no name to push the image to")]
     NoName,
+    /// A document of an image is malformed.
+    #[error("failed to read the document {digest}: {source}")]
+    Document {
+        /// The document.
+        digest: Digest,
+        /// What is wrong.
+        source: JsonError,
+    },
     /// A document is gone from the store.
     #[error("{digest} was in the store and is gone")]
     Lost {
@@ -120,7 +128,7 @@ impl Explain for OutputError {
             Self::NotALayout { .. } | Self::Index { .. } | Self::SeveralPlatforms { .. } | Self::NoName => {
                 Kind::Input
             }
-            Self::Lost { .. } => Kind::Build,
+            Self::Lost { .. } | Self::Document { .. } => Kind::Build,
             Self::Worker(_) => Kind::Internal,
             Self::NoEngine | Self::Unreachable { .. } => Kind::Host,
             Self::Load { .. } => Kind::Build,
@@ -152,7 +160,7 @@ impl Explain for OutputError {
             Self::Load { .. } => vec!["is the daemon running, and may you use it?".into()],
             Self::NoName => vec!["give one with --tag, as in --tag ghcr.io/me/app:1.0".into()],
             Self::Lost { .. } => vec!["was IMGBUILD_HOME cleared during the build? build again".into()],
-            Self::Io { .. } | Self::Index { .. } | Self::Worker(_) => Vec::new(),
+            Self::Io { .. } | Self::Index { .. } | Self::Document { .. } | Self::Worker(_) => Vec::new(),
         }
     }
 }

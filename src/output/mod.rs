@@ -4,6 +4,7 @@
 //! an output is there in full or not at all. This room does not know how images are built.
 
 mod archive;
+mod contents;
 mod docker;
 mod error;
 mod kind;
@@ -13,6 +14,7 @@ mod pending;
 mod push;
 mod tree;
 
+pub use contents::Contents;
 pub use docker::write_archive;
 pub use error::OutputError;
 pub use kind::Output;

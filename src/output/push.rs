@@ -1,4 +1,4 @@
-//! Pushes: blobs and documents to every repository by digest first, tags last.
+//! Pushes: blobs and documents to every repository, by digest. No tag is set here: that is for when all is everywhere.
 
 use std::{
     collections::BTreeSet,
@@ -9,22 +9,20 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
 
-use super::OutputError;
+use super::{Contents, OutputError};
 use crate::{
     error::Failure,
-    event::{Outcome, Sink, Task},
-    image::{BlobOrigin, Built, fetch, origin_of},
+    image::{BlobOrigin, fetch, origin_of},
     oci::{Descriptor, Digest, Reference, Repository},
     registry::{Blob, Client},
     store::Store,
 };
 
-/// Sends images to registries. Layers can be sent while others are still being made: [`Pusher::begin`].
+/// Sends images to repositories. Layers can be sent while others are still being made: [`Pusher::begin`].
 #[derive(Debug, Clone)]
 pub struct Pusher {
     blobs: Blobs,
-    sink: Sink,
-    names: Arc<[Reference]>,
+    repositories: Arc<BTreeSet<Repository>>,
     early: Arc<Mutex<JoinSet<Result<(), Failure>>>>,
 }
 
@@ -36,74 +34,43 @@ struct Blobs {
 }
 
 impl Pusher {
-    /// A pusher of an image under these names.
-    pub fn new(store: Store, registry: Client, sink: Sink, names: &[Reference]) -> Self {
-        Self { blobs: Blobs { store, registry }, sink, names: names.into(), early: Arc::default() }
+    /// A pusher to the repositories of these names.
+    pub fn new(store: Store, registry: Client, names: &[Reference]) -> Self {
+        let repositories: BTreeSet<_> = names.iter().map(|name| name.repository.clone()).collect();
+        Self { blobs: Blobs { store, registry }, repositories: repositories.into(), early: Arc::default() }
     }
 
     /// Begins to send a layer, which came from `origin` if it is not new, to every repository. A failure is told by
-    /// [`Pusher::finish`].
+    /// [`Pusher::send`].
     pub fn begin(&self, layer: &Descriptor, origin: Option<&BlobOrigin>) {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
-        for repository in self.repositories() {
-            let (blobs, layer, origin) = (self.blobs.clone(), layer.clone(), origin.cloned());
+        for repository in self.repositories.iter() {
+            let (blobs, repository) = (self.blobs.clone(), repository.clone());
+            let (layer, origin) = (layer.clone(), origin.cloned());
             early.spawn(async move { blobs.send(&repository, &layer, origin.as_ref()).await });
         }
     }
 
-    /// Sends what is missing of a built image, then lets its tags point to it. If anything fails, no tag was changed.
-    pub async fn finish(&self, built: &Built) -> Result<(), Failure> {
-        if self.names.is_empty() {
-            return Err(OutputError::NoName.into());
-        }
-        // Which tags point to the image already? Then its registry has all of it.
-        let root = built.root().digest;
-        let current = try_join_all(self.names.iter().map(|name| self.blobs.registry.published(name))).await?;
-        let stale: Vec<&Reference> = (self.names.iter().zip(&current))
-            .filter(|(_, there)| there.as_ref().is_none_or(|there| there.digest != root))
-            .map(|(name, _)| name)
-            .collect();
+    /// Sends what is missing of an image to these repositories: blobs, then manifests, then indices, by digest. Where
+    /// there are none, what was begun is given up.
+    pub async fn send(&self, contents: &Contents, to: &BTreeSet<Repository>) -> Result<(), Failure> {
         let mut early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
-        // Where every tag is right already, nothing of it was needed.
-        while !stale.is_empty()
+        while !to.is_empty()
             && let Some(sent) = early.join_next().await
         {
             // It was tried again for as long as it may be: no use to begin anew.
             sent.map_err(|error| OutputError::Worker(error.to_string()))??;
         }
-        let repositories: BTreeSet<&Repository> = stale.iter().map(|name| &name.repository).collect();
-        try_join_all(repositories.into_iter().map(|repository| self.send(repository, built))).await?;
-        let bytes = self.document(&root)?;
-        for name in self.names.iter() {
-            if stale.contains(&name) {
-                self.blobs.registry.push_manifest(name, &built.root().media_type, bytes.clone()).await?;
-            } else {
-                let task = self.sink.start(Task::Publish { reference: name.to_string() }, None);
-                task.finish(Outcome::Exists, Some((root, built.root().size)));
-            }
-        }
+        try_join_all(to.iter().map(|repository| self.send_to(repository, contents))).await?;
         Ok(())
     }
 
-    fn repositories(&self) -> BTreeSet<Repository> {
-        self.names.iter().map(|name| name.repository.clone()).collect()
-    }
-
-    /// Sends everything of an image to a repository, by digest.
-    async fn send(&self, to: &Repository, built: &Built) -> Result<(), Failure> {
-        let mut seen = BTreeSet::new();
-        let mut blobs = Vec::new();
-        for image in &built.images {
-            for blob in image.layers.iter().chain([&image.config]) {
-                if seen.insert(blob.digest) {
-                    blobs.push(self.blobs.send(to, blob, image.origins.get(&blob.digest)));
-                }
-            }
-        }
+    async fn send_to(&self, to: &Repository, contents: &Contents) -> Result<(), Failure> {
+        let blobs =
+            contents.blobs.iter().map(|blob| self.blobs.send(to, blob, contents.origins.get(&blob.digest)));
         try_join_all(blobs).await?;
-        let manifests = built.images.iter().map(|image| self.send_document(to, &image.manifest));
-        try_join_all(manifests).await?;
-        if let Some(index) = &built.index {
+        try_join_all(contents.manifests.iter().map(|manifest| self.send_document(to, manifest))).await?;
+        for index in &contents.indices {
             self.send_document(to, index).await?;
         }
         Ok(())
@@ -115,7 +82,8 @@ impl Pusher {
         Ok(())
     }
 
-    fn document(&self, digest: &Digest) -> Result<Bytes, Failure> {
+    /// The bytes of a document of the store.
+    pub fn document(&self, digest: &Digest) -> Result<Bytes, Failure> {
         let bytes = self.blobs.store.read_blob(digest)?.ok_or(OutputError::Lost { digest: *digest })?;
         Ok(bytes.into())
     }

@@ -42,6 +42,11 @@ pub trait Frontend: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The names of all stages of the file, in its order, each as [`Request::target`] and recipes have it.
+    fn stages(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The recipe, given the config of each base that [`Frontend::bases`] and [`Frontend::further_bases`] named.
     fn recipe(&self, request: &Request, configs: &BaseConfigs) -> Result<Recipe, Failure>;
 }

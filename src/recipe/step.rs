@@ -305,6 +305,23 @@ pub struct Account {
     pub comment: Option<String>,
 }
 
+impl Account {
+    /// A user of whom nothing is said but the login name.
+    pub fn named(name: String) -> Self {
+        Self {
+            name,
+            uid: None,
+            group: None,
+            groups: Vec::new(),
+            system: false,
+            home: None,
+            create_home: false,
+            shell: None,
+            comment: None,
+        }
+    }
+}
+
 /// A user's primary group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountGroup {

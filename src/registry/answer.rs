@@ -6,7 +6,7 @@ use reqwest::{Response, StatusCode, header::HeaderMap};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-use super::{RegistryError, Result, error::transport_words, retry::retry_after};
+use super::{RateLimit, RegistryError, Result, error::transport_words, retry::retry_after};
 
 /// How much of an error's body is read.
 const ERROR_BODY: usize = 64 << 10;
@@ -71,6 +71,7 @@ impl Answer {
     pub(super) async fn into_error(mut self) -> RegistryError {
         let status = self.status();
         let after = retry_after(self.headers(), std::time::SystemTime::now());
+        let limit = RateLimit::of(self.headers()).map(Box::new);
         let mut body = Vec::new();
         // A body that breaks off still says something.
         while body.len() < ERROR_BODY
@@ -85,7 +86,9 @@ impl Answer {
         match classify(status, &said) {
             Class::Denied => RegistryError::Denied { action, answer, credential, registry },
             Class::NotFound => RegistryError::NotFound { action, answer, registry },
-            Class::RateLimited => RegistryError::RateLimited { action, answer, after, credential, registry },
+            Class::RateLimited => {
+                RegistryError::RateLimited { action, answer, after, limit, credential, registry }
+            }
             Class::Conflict => RegistryError::Conflict { action, answer },
             Class::Other => RegistryError::Status { action, status, answer },
         }

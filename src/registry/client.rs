@@ -10,7 +10,7 @@ use reqwest::Certificate;
 use url::Url;
 
 use super::{
-    Patience, RegistryError, Result, Settings,
+    Ecr, Patience, RegistryError, Result, Settings, aws,
     host::{self, Host, Trust, lock},
     location,
 };
@@ -42,8 +42,11 @@ pub(super) struct Inner {
     warned: Mutex<HashSet<String>>,
     /// Blobs that a registry is known to have.
     known: Mutex<HashSet<(Repository, Digest)>>,
+    /// The key for AWS.
+    pub(super) aws: aws::Keys,
     pub(super) fetching: Flights<Digest>,
     pub(super) pushing: Flights<(Repository, Digest)>,
+    pub(super) creating: Flights<String>,
 }
 
 /// A place to pull from.
@@ -81,8 +84,10 @@ impl Client {
                 hosts: Mutex::default(),
                 warned: Mutex::default(),
                 known: Mutex::default(),
+                aws: aws::Keys::default(),
                 fetching: Flights::default(),
                 pushing: Flights::default(),
+                creating: Flights::default(),
             }),
         })
     }
@@ -123,8 +128,10 @@ impl Client {
             let ca: Vec<_> = self.inner.ca.iter().chain(own).cloned().collect();
             host::web(Trust { insecure, loopback, ca: &ca }, &self.inner.settings)?
         };
-        let host = Arc::new(Host::new(name, insecure, web, self.inner.settings.concurrency));
-        if let Some(chunk) = self.inner.settings.hosts.get(name).and_then(|host| host.chunk) {
+        let settings = self.inner.settings.hosts.get(name);
+        let ecr = settings.and_then(|host| host.ecr.clone()).or_else(|| Ecr::of(name));
+        let host = Arc::new(Host::new(name, insecure, web, self.inner.settings.concurrency).of_ecr(ecr));
+        if let Some(chunk) = settings.and_then(|host| host.chunk) {
             host.learn_chunk(chunk);
         }
         hosts.insert((name.to_owned(), asked), host.clone());
@@ -186,6 +193,13 @@ impl Client {
     pub(super) fn warn_once(&self, message: String) {
         if lock(&self.inner.warned).insert(message.clone()) {
             self.inner.settings.sink.warn(message);
+        }
+    }
+
+    /// Tells, once for the same words.
+    pub(super) fn note_once(&self, message: String) {
+        if lock(&self.inner.warned).insert(message.clone()) {
+            self.inner.settings.sink.note(message);
         }
     }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use reqwest::StatusCode;
 
-use super::CredentialError;
+use super::{AwsError, CredentialError, RateLimit};
 use crate::{
     error::{Explain, Kind},
     oci::Digest,
@@ -48,6 +48,8 @@ pub enum RegistryError {
         answer: String,
         /// How long the registry asks to wait.
         after: Option<Duration>,
+        /// What the registry says of its limit.
+        limit: Option<Box<RateLimit>>,
         /// Where the credential came from, in words.
         credential: String,
         /// The registry.
@@ -119,6 +121,17 @@ pub enum RegistryError {
         /// What each place said, by its name, in the order in which they were asked; the registry's own word is last.
         said: Vec<(String, RegistryError)>,
     },
+    /// There is no such repository, and the registry makes none by itself.
+    #[error("{error}")]
+    NoRepository {
+        /// What was tried, and what the registry said.
+        error: Box<RegistryError>,
+        /// The repository.
+        repository: String,
+    },
+    /// AWS gives no password for the registry, or makes no repository.
+    #[error(transparent)]
+    Aws(Box<AwsError>),
     /// A source of credentials is broken.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
@@ -146,9 +159,13 @@ impl Explain for RegistryError {
         match self {
             Self::Settings(_) => Kind::Input,
             Self::Denied { .. } => Kind::Denied,
-            Self::Credentials(CredentialError::Read { source, .. }) => Kind::of_io(source),
+            Self::Credentials(
+                CredentialError::Read { source, .. } | CredentialError::Write { source, .. },
+            ) => Kind::of_io(source),
+            Self::Credentials(CredentialError::Helper { .. }) => Kind::Host,
             Self::Credentials(_) => Kind::Input,
-            Self::NotFound { .. } => Kind::NotFound,
+            Self::NotFound { .. } | Self::NoRepository { .. } => Kind::NotFound,
+            Self::Aws(error) => error.kind(),
             Self::RateLimited { .. } => Kind::RateLimited,
             // The registry itself has the last word.
             Self::Everywhere { said, .. } => said.last().map_or(Kind::Network, |(_, error)| error.kind()),
@@ -175,11 +192,15 @@ impl Explain for RegistryError {
                     .into(),
                 format!("`{}` replaces the credential", login(registry)),
             ],
-            Self::NotFound { registry, .. } if registry.ends_with(".amazonaws.com") => {
-                vec!["this registry makes no repositories by itself: create it first".into()]
-            }
-            Self::RateLimited { registry, credential, after, .. } => {
+            Self::NoRepository { repository, .. } => vec![format!(
+                "this registry makes no repositories by itself: --create-repository makes {repository}"
+            )],
+            Self::Aws(error) => error.hints(),
+            Self::RateLimited { registry, credential, after, limit, .. } => {
                 let mut hints = Vec::new();
+                if let Some(limit) = limit {
+                    hints.push(format!("{registry} says that {limit}"));
+                }
                 if let Some(after) = after {
                     hints.push(format!("the registry asks to wait {} s", after.as_secs()));
                 }
@@ -242,7 +263,7 @@ fn each(said: &[(String, RegistryError)], action: &str) -> String {
 pub(super) const NO_CREDENTIALS: &str = "no credentials";
 
 fn login(registry: &str) -> String {
-    if registry == "docker.io" { "docker login".to_owned() } else { format!("docker login {registry}") }
+    if registry == "docker.io" { "imgbuild login".to_owned() } else { format!("imgbuild login {registry}") }
 }
 
 fn variables(registry: &str) -> String {
@@ -261,6 +282,12 @@ impl RegistryError {
     /// Whether a file that was to be sent is not there.
     pub fn is_missing_file(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+}
+
+impl From<AwsError> for RegistryError {
+    fn from(error: AwsError) -> Self {
+        Self::Aws(Box::new(error))
     }
 }
 

@@ -75,8 +75,11 @@ impl Client {
             (None, None) => self.download(url, store).await?,
         };
         let path = store.blob_path(&downloaded.digest);
-        downloaded.file.keep(&path, false)?;
         let (digest, size) = (downloaded.digest, downloaded.size);
+        // The same file from before stays: somebody may be reading it, and would take another inode for a change.
+        if store.blob_size(&digest) != Some(size) {
+            downloaded.file.keep(&path, false)?;
+        }
         let seen = Seen { digest, size, version: downloaded.version };
         store.put_record(Bucket::Files, &key, &seen)?;
         let modified = seen.version.last_modified.as_deref().and_then(seconds);

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,8 +14,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use url::Url;
 
 use super::{
-    Found, Proxy, RegistryError, Result, Settings, challenge::Challenge, location, policy::Policy,
-    token::Slot,
+    Ecr, Found, Proxy, RateLimit, RegistryError, Result, Settings, challenge::Challenge, ecr::Issued,
+    location, policy::Policy, token::Slot,
 };
 
 /// One registry, or one mirror of one.
@@ -41,6 +41,12 @@ pub(super) struct Host {
     pub(super) extra_scopes: Mutex<HashMap<String, BTreeSet<String>>>,
     /// Credentials by the repository's path.
     pub(super) found: tokio::sync::Mutex<HashMap<String, Found>>,
+    /// The registry of ECR that it is.
+    pub(super) ecr: Option<Ecr>,
+    /// The password that AWS has issued for it.
+    pub(super) issued: tokio::sync::Mutex<Option<Issued>>,
+    /// Whether it was told that few requests are left.
+    told_of_limit: AtomicBool,
 }
 
 impl Host {
@@ -58,7 +64,25 @@ impl Host {
             slots: Mutex::default(),
             extra_scopes: Mutex::default(),
             found: tokio::sync::Mutex::default(),
+            ecr: None,
+            issued: tokio::sync::Mutex::default(),
+            told_of_limit: AtomicBool::new(false),
         }
+    }
+
+    /// The same host, known to be of ECR.
+    pub(super) fn of_ecr(self, ecr: Option<Ecr>) -> Self {
+        // One under another name has the same ways.
+        let policy = match ecr {
+            Some(Ecr::Private { .. }) => Policy::ECR,
+            Some(Ecr::Public) | None => self.policy,
+        };
+        Self { policy, ecr, ..self }
+    }
+
+    /// The limit that an answer tells of, if few requests are left of it and nobody was told so yet.
+    pub(super) fn news_of_limit(&self, limit: Option<RateLimit>) -> Option<RateLimit> {
+        limit.filter(|limit| limit.is_low() && !self.told_of_limit.swap(true, Ordering::Relaxed))
     }
 
     /// The URLs to try for the root of the API, best first.

@@ -13,6 +13,7 @@ use super::{
     client::Endpoint,
     link, location,
     passed::Passed,
+    repository::Providing,
     request::{Body, Call},
     token::Scopes,
 };
@@ -182,8 +183,9 @@ impl Client {
         let call = Call::new(&at.host, Method::PUT, url, Scopes::push(&at.path), action.clone())
             .body(Body::Bytes(bytes), media_type)
             .of(Some(&task));
-        let answer = self.send(&call).await?;
-        if !matches!(answer.status().as_u16(), 200..=204) {
+        let mut providing = Providing::default();
+        let mut answer = self.send(&call).await?;
+        while !matches!(answer.status().as_u16(), 200..=204) {
             let error = answer.into_error().await;
             // An immutable tag that means this manifest already is as good as written.
             if matches!(error, RegistryError::Conflict { .. })
@@ -193,7 +195,8 @@ impl Client {
                 task.finish(Outcome::Exists, Some(made));
                 return Ok(Published { digest, subject: None });
             }
-            return Err(error);
+            self.provide(&at, error, &mut providing).await?;
+            answer = self.send(&call).await?;
         }
         let header = |name| answer.header(name).and_then(|text| text.parse::<Digest>().ok());
         let expected = to.digest.unwrap_or(digest);

@@ -19,7 +19,7 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    Client, RegistryError, Result,
+    Client, RateLimit, RegistryError, Result,
     answer::{self, Answer},
     client::Endpoint,
     error::broken,
@@ -150,6 +150,14 @@ impl Client {
                             continue;
                         }
                     }
+                    if status == StatusCode::FORBIDDEN
+                        && home
+                        && renewals < 2
+                        && self.may_have_ended(call.host, &authorization).await
+                    {
+                        renewals += 1;
+                        continue;
+                    }
                     if !retry::may_pass(status) {
                         return Ok(answer);
                     }
@@ -171,6 +179,11 @@ impl Client {
                 None => return result,
             }
         }
+    }
+
+    /// Sends a request once, with what it is given to identify itself.
+    pub(super) async fn send_as(&self, call: &Call<'_>, authorization: &Authorization) -> Result<Answer> {
+        self.exchange(call, authorization).await
     }
 
     /// Says that something will be tried again, and waits.
@@ -203,6 +216,9 @@ impl Client {
             let request = web.request(method.clone(), url.clone());
             let response = self.transmit(request, headers, body, call).await?;
             self.show_warnings(&call.host.name, response.headers());
+            if let Some(limit) = call.host.news_of_limit(RateLimit::of(response.headers())) {
+                self.sink.note(format!("{}: {limit} ({})", call.host.name, authorization.source));
+            }
             let target = response.headers().get(LOCATION).filter(|_| response.status().is_redirection());
             let Some(target) = target.filter(|_| response.status() != StatusCode::NOT_MODIFIED) else {
                 return Ok(Answer {

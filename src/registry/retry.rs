@@ -47,13 +47,16 @@ impl Backoff {
         Self { patience, failures: 0, waited: Duration::ZERO }
     }
 
-    /// How long to wait after one more failure; `None`: it is enough.
+    /// How long to wait after one more failure; `None`: it is enough. Where the registry says how long, only the budget
+    /// counts: it is well, and asks for nothing but that.
     pub(crate) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        self.failures += 1;
+        if asked.is_none_or(|asked| asked.is_zero()) {
+            self.failures += 1;
+        }
         if self.failures >= self.patience.attempts {
             return None;
         }
-        let doubled = self.patience.first.saturating_mul(1 << (self.failures - 1).min(16));
+        let doubled = self.patience.first.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
         let own = jittered(doubled.min(self.patience.longest));
         let wait = asked.map_or(own, |asked| asked.max(own));
         if self.waited + wait > self.patience.budget {
@@ -119,6 +122,10 @@ mod tests {
             assert!(wait >= longest / 2 && wait <= longest, "{wait:?}");
         }
         assert_eq!(backoff.next(None), None);
+        let mut backoff = Backoff::new(patience);
+        let asked = |seconds| Some(Duration::from_secs(seconds));
+        let waits: Vec<_> = std::iter::from_fn(|| backoff.next(asked(12))).collect();
+        assert_eq!(waits, [Duration::from_secs(12); 8], "the budget, whatever the attempts");
         assert_eq!(Backoff::new(patience).next(Some(Duration::from_secs(50))), Some(Duration::from_secs(50)));
         assert_eq!(Backoff::new(patience).next(Some(Duration::from_secs(101))), None);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Credentials;
+use super::{Credentials, Ecr};
 use crate::event::Sink;
 
 /// The settings of a [`super::Client`].
@@ -22,6 +22,8 @@ pub struct Settings {
     pub patience: Patience,
     /// How many requests one host gets at a time.
     pub concurrency: usize,
+    /// Whether a push makes a repository that is not there, where the registry has an API for that.
+    pub create_repositories: bool,
     /// The bytes of a request's body above which an upload is cut into chunks, if the registry refuses it whole.
     pub chunk: u64,
 }
@@ -55,6 +57,8 @@ pub struct HostSettings {
     /// Cuts uploads into chunks of this many bytes from the start, where a proxy in front of the registry is known to
     /// take no larger bodies; `None`: found out.
     pub chunk: Option<u64>,
+    /// The registry of ECR that it is, where its name does not say it.
+    pub ecr: Option<Ecr>,
 }
 
 /// How long failures that may pass are put up with.
@@ -98,6 +102,7 @@ impl Settings {
             sink,
             patience: Patience::default(),
             concurrency: 8,
+            create_repositories: false,
             // Proxies of large networks cut bodies off at 100 MB.
             chunk: 95 << 20,
         }

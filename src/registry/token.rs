@@ -33,7 +33,7 @@ const DEFAULT_LIFE: u64 = 60;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scopes {
     /// The repository whose credential is used.
-    owner: String,
+    pub(super) owner: String,
     repositories: BTreeMap<String, &'static str>,
 }
 
@@ -50,6 +50,11 @@ impl Scopes {
     pub(super) fn and_pull(mut self, path: &str) -> Self {
         self.repositories.entry(path.into()).or_insert("pull");
         self
+    }
+
+    /// Whether something is to be written.
+    pub(super) fn writes(&self) -> bool {
+        self.repositories.values().any(|actions| actions.contains("push"))
     }
 
     fn texts(&self) -> BTreeSet<String> {
@@ -70,13 +75,19 @@ pub(super) struct Authorization {
     pub(super) source: String,
 }
 
+impl Authorization {
+    pub(super) fn basic(username: &str, password: &Secret, source: &str) -> Self {
+        Self { header: sensitive(&basic(username, password)), source: source.to_owned() }
+    }
+}
+
 /// A place for one token. Whoever needs it waits for the one who fetches it.
 #[derive(Debug, Default)]
 pub(super) struct Slot(Mutex<Option<Token>>);
 
 #[derive(Debug, Clone)]
-struct Token {
-    authorization: Authorization,
+pub(super) struct Token {
+    pub(super) authorization: Authorization,
     /// From when on it is not used any more.
     stale: Instant,
 }
@@ -186,7 +197,7 @@ impl Client {
         self.reach(host).await?;
         let nothing = Authorization { header: None, source: NO_CREDENTIALS.to_owned() };
         let Some(challenge) = host.challenge() else { return Ok(nothing) };
-        let found = self.credential(host, &scopes.owner).await?;
+        let found = self.credential(host, scopes).await?;
         let source = found.source.clone();
         let with = |text: String| Authorization { header: sensitive(&text), source: source.clone() };
         match (challenge, &found.credential) {
@@ -206,7 +217,13 @@ impl Client {
                 let mut texts = scopes.texts();
                 texts.extend(lock(&host.extra_scopes).get(&key).cloned().unwrap_or_default());
                 let server = TokenServer { host, realm: &realm, service: service.as_deref(), scopes: texts };
-                let fresh = self.fetch_token(&server, &found).await?;
+                let fresh = match self.fetch_token(&server, &found).await {
+                    // A job's token may be for other repositories: what all may read is read without.
+                    Err(RegistryError::Denied { .. }) if found.implicit && !scopes.writes() => {
+                        self.fetch_token(&server, &Found::nothing()).await?
+                    }
+                    other => other?,
+                };
                 *token = Some(fresh.clone());
                 Ok(fresh.authorization)
             }
@@ -234,6 +251,7 @@ impl Client {
             host.set_challenge(challenge);
         }
         host.found.lock().await.remove(&scopes.owner);
+        self.forget_issued(host, used).await;
         if !matches!(host.challenge(), Some(Challenge::Bearer { .. })) {
             return news
                 || self.authorization(host, scopes).await.is_ok_and(|fresh| fresh.header != used.header);
@@ -249,22 +267,9 @@ impl Client {
         true
     }
 
-    async fn credential(&self, host: &Arc<Host>, path: &str) -> Result<Found> {
-        let mut cache = host.found.lock().await;
-        if let Some(found) = cache.get(path) {
-            return Ok(found.clone());
-        }
-        let found = self.inner.settings.credentials.find(&host.name, path).await?;
-        for warning in &found.warnings {
-            self.warn_once(warning.clone());
-        }
-        cache.insert(path.to_owned(), found.clone());
-        Ok(found)
-    }
-
     /// Gets a token: an identity token is exchanged by OAuth2's POST, with the older GET behind it; a password goes
     /// with the GET, which every token server knows.
-    async fn fetch_token(&self, server: &TokenServer<'_>, found: &Found) -> Result<Token> {
+    pub(super) async fn fetch_token(&self, server: &TokenServer<'_>, found: &Found) -> Result<Token> {
         let realm = server.realm()?;
         if let Credential::Identity(secret) = &found.credential {
             let answer = self.ask_token_server(server, &realm, Some(server.form(secret)), found).await?;
@@ -337,11 +342,12 @@ impl Client {
 }
 
 /// Whom to ask for a token, and for what.
-struct TokenServer<'a> {
-    host: &'a Arc<Host>,
-    realm: &'a str,
-    service: Option<&'a str>,
-    scopes: BTreeSet<String>,
+#[derive(Debug)]
+pub(super) struct TokenServer<'a> {
+    pub(super) host: &'a Arc<Host>,
+    pub(super) realm: &'a str,
+    pub(super) service: Option<&'a str>,
+    pub(super) scopes: BTreeSet<String>,
 }
 
 impl TokenServer<'_> {

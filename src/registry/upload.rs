@@ -18,6 +18,7 @@ use super::{
     answer::Answer,
     client::Endpoint,
     location,
+    repository::Providing,
     request::{Body, Call, Part},
     retry::{self, Backoff},
     token::Scopes,
@@ -144,6 +145,13 @@ impl Client {
             let what = format!("the blob {} in {}", descriptor.digest, blob.path.display());
             return Err(StoreError::Size { what, expected: descriptor.size, found }.into());
         }
+        if let Some(most) = at.host.policy.largest_blob.filter(|most| descriptor.size > *most) {
+            let (size, name) = (descriptor.size, &at.host.name);
+            self.warn_once(format!(
+                "the blob {} has {size} bytes, and {name} is known to take {most} at the most: split the layer",
+                descriptor.digest
+            ));
+        }
         let sent = Arc::new(AtomicU64::new(0));
         let upload =
             Upload { client: self, at: &at, blob: descriptor, file: Arc::new(file), sent, task, action };
@@ -261,11 +269,14 @@ impl Upload<'_> {
     /// Begins an upload; `None`: the registry says that it has the blob.
     async fn open(&self) -> Result<Option<Session>> {
         let url = self.client.url(&self.at.host, &format!("{}/blobs/uploads/", self.at.path)).await?;
-        let answer = self.client.send(&self.call(Method::POST, url)).await?;
-        match answer.status() {
-            StatusCode::ACCEPTED => session_of(self.at, &answer).map(Some),
-            StatusCode::CREATED => Ok(None),
-            _ => Err(answer.into_error().await),
+        let mut providing = Providing::default();
+        loop {
+            let answer = self.client.send(&self.call(Method::POST, url.clone())).await?;
+            match answer.status() {
+                StatusCode::ACCEPTED => return session_of(self.at, &answer).map(Some),
+                StatusCode::CREATED => return Ok(None),
+                _ => self.client.provide(self.at, answer.into_error().await, &mut providing).await?,
+            }
         }
     }
 

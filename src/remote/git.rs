@@ -59,12 +59,9 @@ pub fn checkout(
     source: &GitSource,
     certificates: &[Vec<u8>],
 ) -> Result<Checkout, RemoteError> {
-    let home = store.root().join("git").join(Digest::of(source.remote.as_bytes()).hex());
+    let home = home(store, source);
     let _lock = store.lock_folder(&home)?;
-    fs::create_dir_all(home.join("trees")).map_err(RemoteError::io("create", &home))?;
-    let bundle = bundle(&home, certificates)?;
-    let git = Git { source, home: &home, repository: home.join("repo.git"), bundle };
-    git.init()?;
+    let git = Git::open(source, &home, certificates)?;
     let found = git.find()?;
     git.expect(&found.commit)?;
     let key = format!("{VERSION}\n{}\n{}\n{}", found.commit, source.keep_git_dir, source.submodules);
@@ -75,6 +72,23 @@ pub fn checkout(
     }
     let (path, committed) = (git.subdirectory(&tree, &found.commit)?, git.time(&found.commit)?);
     Ok(Checkout { path, commit: found.commit, committed })
+}
+
+/// Asks the remote which commit a name means, without fetching it. Blocks, as [`checkout`] does.
+///
+/// # Errors
+/// As of [`checkout`].
+pub fn look_up(store: &Store, source: &GitSource, certificates: &[Vec<u8>]) -> Result<String, RemoteError> {
+    let home = home(store, source);
+    let _lock = store.lock_folder(&home)?;
+    let git = Git::open(source, &home, certificates)?;
+    let commit = git.find()?.commit;
+    git.expect(&commit).map(|()| commit)
+}
+
+/// The directory of what is kept of a remote.
+fn home(store: &Store, source: &GitSource) -> PathBuf {
+    store.root().join("git").join(Digest::of(source.remote.as_bytes()).hex())
 }
 
 /// A commit, and the name under which the remote has it.
@@ -111,7 +125,16 @@ fn bundle(home: &Path, certificates: &[Vec<u8>]) -> Result<Option<PathBuf>, Remo
     Ok(Some(path))
 }
 
-impl Git<'_> {
+impl<'a> Git<'a> {
+    /// Begins to work in the directory of a remote, which is locked.
+    fn open(source: &'a GitSource, home: &'a Path, certificates: &[Vec<u8>]) -> Result<Self, RemoteError> {
+        fs::create_dir_all(home.join("trees")).map_err(RemoteError::io("create", home))?;
+        let bundle = bundle(home, certificates)?;
+        let git = Self { source, home, repository: home.join("repo.git"), bundle };
+        git.init()?;
+        Ok(git)
+    }
+
     fn init(&self) -> Result<(), RemoteError> {
         if self.repository.join("HEAD").exists() {
             return Ok(());

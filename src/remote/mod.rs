@@ -16,5 +16,5 @@ mod tests;
 mod tidy;
 
 pub use error::RemoteError;
-pub use git::{Checkout, checkout};
+pub use git::{Checkout, checkout, look_up};
 pub use place::{GitSource, Place, PlaceError, decoded};

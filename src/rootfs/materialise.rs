@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::Failure,
-    layer::{Content, Decoder, EntryPath, Kind},
+    layer::{Content, Decoder, EntryPath, Kind, Layer},
     oci::{Digest, Hasher},
     store::{Bucket, Store, Temporary},
 };
@@ -81,12 +81,33 @@ pub fn materialise_layer<R: Read>(
     what: &str,
     open: impl FnOnce() -> Result<R, Failure>,
 ) -> Result<Arc<TarIndex>, RootfsError> {
+    materialise(store, (diff_id, MAX_TAR), what, open)
+}
+
+/// The same for a layer whose size somebody has promised: what is longer is not unpacked to its end.
+pub fn materialise_promised<R: Read>(
+    store: &Store,
+    layer: &Layer,
+    what: &str,
+    open: impl FnOnce() -> Result<R, Failure>,
+) -> Result<Arc<TarIndex>, RootfsError> {
+    materialise(store, (&layer.diff_id, layer.size.min(MAX_TAR)), what, open)
+}
+
+fn materialise<R: Read>(
+    store: &Store,
+    (diff_id, most): (&Digest, u64),
+    what: &str,
+    open: impl FnOnce() -> Result<R, Failure>,
+) -> Result<Arc<TarIndex>, RootfsError> {
     if let Some(index) = load(store, diff_id)? {
         return Ok(index);
     }
     let blob = open().map_err(RootfsError::Layer)?;
     let plain = Decoder::new(blob).map_err(|error| RootfsError::tar(what)(error.into()))?;
-    let (made, found) = Making::new(store, diff_id, what, plain, Some(diff_id.hasher()))?.run()?;
+    let mut making = Making::new(store, diff_id, what, plain, Some(diff_id.hasher()))?;
+    making.most = most;
+    let (made, found) = making.run()?;
     if let Some(found) = found.filter(|found| found != diff_id) {
         return Err(RootfsError::DiffId {
             what: what.into(),
@@ -135,6 +156,7 @@ pub(super) fn read_tar(
 struct Making<'a, R> {
     what: &'a str,
     tee: Option<Tee<R>>,
+    most: u64,
     temporary: Temporary,
     builder: Option<Builder>,
 }
@@ -145,6 +167,7 @@ struct Tee<R> {
     file: io::BufWriter<fs::File>,
     hasher: Option<Hasher>,
     size: u64,
+    most: u64,
 }
 
 impl<R: Read> Read for Tee<R> {
@@ -155,8 +178,8 @@ impl<R: Read> Read for Tee<R> {
             hasher.update(&buffer[..read]);
         }
         self.size += read as u64;
-        if self.size > MAX_TAR {
-            let limit = TarError::Limit(format!("it has more than {} GiB uncompressed", MAX_TAR >> 30));
+        if self.size > self.most {
+            let limit = TarError::Limit(format!("it has more than {} bytes uncompressed", self.most));
             return Err(io::Error::other(limit));
         }
         Ok(read)
@@ -174,8 +197,8 @@ impl<'a, R: Read> Making<'a, R> {
         let mut temporary = store.temporary()?;
         let file = temporary.file().try_clone().map_err(RootfsError::io("open", temporary.path()))?;
         let file = io::BufWriter::with_capacity(1 << 20, file);
-        let tee = Some(Tee { stream, file, hasher, size: 0 });
-        Ok(Self { what, tee, temporary, builder: Some(Builder::new(&store.tar_path(key))) })
+        let tee = Some(Tee { stream, file, hasher, size: 0, most: MAX_TAR });
+        Ok(Self { what, tee, most: MAX_TAR, temporary, builder: Some(Builder::new(&store.tar_path(key))) })
     }
 
     /// Reads all of it; tells its digest too, where it has a hasher.
@@ -183,6 +206,7 @@ impl<'a, R: Read> Making<'a, R> {
         let (Some(tee), Some(mut builder)) = (&mut self.tee, self.builder.take()) else {
             return Err(RootfsError::tar(self.what)(TarError::Limit("it was read already".into())));
         };
+        tee.most = self.most;
         let read = builder.read(&mut *tee).and_then(|stream| {
             // What comes behind the end counts for the digest.
             io::copy(stream, &mut io::sink())?;

@@ -40,7 +40,7 @@ pub use archive::{Archive, ingest, ingest_as, ingest_file, is_tar};
 pub use error::{RootfsError, TarError};
 pub use extract::{ExtractOptions, extract};
 pub use index::{Item, TarIndex};
-pub use materialise::{adopt, damaged, has, load, materialise_layer};
+pub use materialise::{adopt, damaged, has, load, materialise_layer, materialise_promised};
 pub use users::{Group, Owner, User, Users};
 pub use users_edit::{NewGroup, NewUser, UserFiles};
 pub use view::{Found, LayerSource, PlacedLayer, View};

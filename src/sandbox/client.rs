@@ -24,7 +24,7 @@ use super::{
     ground::Ground,
     pages,
     probe::Examined,
-    protocol::{self, Done, Hello, Job, Reply, Unpack, Welcome},
+    protocol::{self, Done, Hello, Job, List, Reply, Unpack, Welcome},
 };
 use crate::layer::Entry;
 
@@ -183,6 +183,30 @@ impl Sandbox {
     /// What the file system refuses.
     pub async fn remove(&self, path: &Path) -> Result<(), SandboxError> {
         self.job(&Job::Remove(path.to_owned()), &[], &mut |_, _| {}).await.map(drop)
+    }
+
+    /// What a directory that steps write to holds, as a layer of its own would have it, with what had to be left out.
+    /// `owner` has what nobody has recorded an owner of.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub async fn list(
+        &self,
+        dir: &Path,
+        owner: (u32, u32),
+    ) -> Result<(Vec<Entry>, Vec<String>), SandboxError> {
+        let job = Job::List(List { dir: dir.to_owned(), owner, flavour: self.0.ground.flavour });
+        let done = self.job(&job, &[], &mut |_, _| {}).await?;
+        Ok((done.entries, done.warnings))
+    }
+
+    /// Writes entries that [`Self::list`] told of as a tar to `out`, a new file.
+    ///
+    /// # Errors
+    /// A file that has changed since; what the file system refuses.
+    pub async fn pack(&self, entries: Vec<Entry>, out: &Path) -> Result<Captured, SandboxError> {
+        let done = self.job(&Job::Pack(entries, out.to_owned()), &[], &mut |_, _| {}).await?;
+        done.captured.ok_or(SandboxError::Ended)
     }
 
     async fn job(

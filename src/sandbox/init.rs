@@ -80,7 +80,7 @@ fn run_command(step: &Step<'_>, outputs: &Outputs, mut reports: &File) -> Result
     }?;
     let workdir = command::make_workdir(step.execution)?;
     let (ours, theirs) = UnixStream::pair().map_err(Fault::of("make a socket"))?;
-    let child = sys::fork(|| {
+    let child = sys::fork_to_exec(|| {
         let not_started = command::start(step, outputs, workdir.as_fd(), &theirs);
         u8::from(protocol::send(&mut reports, &Report::NotStarted(not_started)).is_err())
     })

@@ -52,6 +52,10 @@ pub(super) enum Job {
     Settle(PathBuf, PathBuf),
     /// Remove a tree.
     Remove(PathBuf),
+    /// Tell what a directory holds.
+    List(List),
+    /// Write entries that were listed as a tar.
+    Pack(Vec<Entry>, PathBuf),
 }
 
 /// A layer to unpack.
@@ -60,6 +64,15 @@ pub(super) struct Unpack {
     pub(super) entries: Vec<Entry>,
     pub(super) dir: PathBuf,
     pub(super) lowers: Vec<PathBuf>,
+    pub(super) flavour: Flavour,
+}
+
+/// A directory to list.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct List {
+    pub(super) dir: PathBuf,
+    /// Whose files are that nobody has recorded an owner of.
+    pub(super) owner: (u32, u32),
     pub(super) flavour: Flavour,
 }
 
@@ -82,13 +95,15 @@ pub(super) enum Reply {
 pub(super) struct Done {
     pub(super) exit: Exit,
     pub(super) captured: Option<Captured>,
+    /// What was listed.
+    pub(super) entries: Vec<Entry>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Done {
     /// A job without a command.
     pub(super) fn plain(warnings: Vec<String>) -> Self {
-        Self { exit: Exit::Code(0), captured: None, warnings }
+        Self { exit: Exit::Code(0), captured: None, entries: Vec::new(), warnings }
     }
 }
 

@@ -43,11 +43,18 @@ pub(super) fn serve(ground: &Ground, scratch: &Path, descriptors: Descriptors) -
         Job::Run(execution) => {
             return run((ground, scratch), &execution, Outputs { out, err, calls: None }, locks, socket);
         }
-        Job::Settle(from, to) => tree::settle(&from, &to).map(|()| Vec::new()),
-        Job::Remove(path) => tree::remove(&path).map(|()| Vec::new()),
-        Job::Unpack(job) => tree::unpack(&job.entries, &job.dir, &job.lowers, job.flavour),
+        Job::Settle(from, to) => tree::settle(&from, &to).map(|()| Done::plain(Vec::new())),
+        Job::Remove(path) => tree::remove(&path).map(|()| Done::plain(Vec::new())),
+        Job::Unpack(job) => tree::unpack(&job.entries, &job.dir, &job.lowers, job.flavour).map(Done::plain),
+        Job::List(job) => {
+            let options = CaptureOptions { default_owner: job.owner, ..CaptureOptions::default() };
+            let listed = tree::list(&job.dir, &[], job.flavour, &options);
+            listed.map(|(entries, warnings)| Done { entries, ..Done::plain(warnings) })
+        }
+        Job::Pack(entries, out) => tree::pack(&entries, &out)
+            .map(|captured| Done { captured: Some(captured), ..Done::plain(Vec::new()) }),
     };
-    let reply = Reply::Done(result.map(Done::plain).map_err(Fault::from_error));
+    let reply = Reply::Done(result.map_err(Fault::from_error));
     u8::from(protocol::send(&mut socket, &reply).is_err())
 }
 
@@ -170,7 +177,7 @@ fn run_step(
             });
         }
     }
-    Ok(Done { exit, captured, warnings })
+    Ok(Done { exit, captured, entries: Vec::new(), warnings })
 }
 
 /// Where the copy of a stack of trees is that a step has left for the next one to take. A tree is known by its inode and

@@ -1,80 +1,31 @@
 //! Settings of `imgbuild build`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use super::{
     BuildFlags, Environment, GlobalSettings, ResolvedNames, SettingsError, Tagging,
     awaited::{Awaited, MainContext},
-    cache::{parse_cache_from, parse_cache_to},
+    cache_settings::{CacheSettings, shared_mounts},
     command,
+    compression::{Compression, compression},
     discover::{BuildFile, discover, of_files},
     env,
     flags::{ImageFlags, InputFlags, OutputFlags, WorkFlags},
+    lock::LockUse,
     output_flag::{OutputFlag, parse_output},
     pairs::Form,
     registry::RegistrySettings,
     target::layout,
 };
 use crate::{
-    cache::{self, Target},
     error::public_text,
-    layer,
     oci::{Platform, Reference},
     output::Output,
     recipe::{ContextSource, Defaults, ImageSource},
+    release::{Terms, rendezvous},
     remote::{Place, PlaceError},
     solve::CommandOptions,
 };
-
-/// How layers are compressed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum CompressionKind {
-    /// gzip: read by everything.
-    #[default]
-    Gzip,
-    /// zstd: faster, read by Docker 23, containerd 1.5, podman 4 and later.
-    Zstd,
-    /// Not at all.
-    None,
-}
-
-impl CompressionKind {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "gzip" => Some(Self::Gzip),
-            "zstd" => Some(Self::Zstd),
-            "none" | "uncompressed" => Some(Self::None),
-            _ => None,
-        }
-    }
-}
-
-/// How layers are compressed, and how hard.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Compression {
-    /// How.
-    pub kind: CompressionKind,
-    /// How hard; the default if `None`. 0 to 12 for gzip, 1 to 22 for zstd: checked.
-    pub level: Option<u8>,
-}
-
-impl Compression {
-    /// As layers are told it.
-    pub fn resolve(self) -> layer::Compression {
-        match (self.kind, self.level) {
-            (CompressionKind::None, _) => layer::Compression::None,
-            (CompressionKind::Gzip, None) => layer::Compression::default(),
-            (CompressionKind::Gzip, Some(level)) => layer::Compression::Gzip { level },
-            (CompressionKind::Zstd, level) => {
-                layer::Compression::Zstd { level: i32::from(level.unwrap_or(3)) }
-            }
-        }
-    }
-}
 
 /// Settings of `imgbuild build`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +44,10 @@ pub struct BuildSettings {
     pub tagging: Tagging,
     /// Where it goes besides the store.
     pub outputs: Vec<Output>,
+    /// How tags are moved.
+    pub terms: Terms,
+    /// The set that the build is a part of.
+    pub set: Option<rendezvous::Set>,
     /// Where digests and names are written as JSON.
     pub metadata_file: Option<PathBuf>,
     /// Where the digest is written.
@@ -109,6 +64,8 @@ pub struct BuildSettings {
     pub commands: CommandOptions,
     /// How registries are reached.
     pub registry: RegistrySettings,
+    /// What a lock means for the build.
+    pub lock: LockUse,
 }
 
 const CONTEXT: Form =
@@ -156,38 +113,6 @@ pub struct Annotations {
     pub index: BTreeMap<String, String>,
 }
 
-/// What is done again although it was done before, and where else that is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CacheSettings {
-    /// Every step.
-    pub no_cache: bool,
-    /// The steps of these stages.
-    pub no_cache_filter: BTreeSet<String>,
-    /// Asking what a tag means.
-    pub pull: bool,
-    /// Caches of other machines that are asked, in this order.
-    pub from: Vec<cache::Place>,
-    /// Caches of other machines that are told.
-    pub to: Vec<Target>,
-    /// The steps that the build fails for if they are not in the cache.
-    pub fail_on_miss: Vec<String>,
-}
-
-impl CacheSettings {
-    fn resolve(flags: &WorkFlags, environment: &Environment) -> Result<Self, SettingsError> {
-        let from = flags.cache_from.iter().map(|text| parse_cache_from(text, environment));
-        let to = flags.cache_to.iter().map(|text| parse_cache_to(text, environment));
-        Ok(Self {
-            no_cache: flags.no_cache,
-            no_cache_filter: flags.no_cache_filter.iter().cloned().collect(),
-            pull: flags.pull,
-            from: from.collect::<Result<_, _>>()?,
-            to: to.collect::<Result<_, _>>()?,
-            fail_on_miss: flags.fail_on_miss.clone(),
-        })
-    }
-}
-
 impl BuildSettings {
     /// Resolves the settings, and finds what to build.
     pub fn resolve(
@@ -224,6 +149,8 @@ impl BuildSettings {
             home: global.home.clone(),
             files,
             awaited,
+            terms: flags.tags.terms(),
+            set: flags.set.resolve(&request.platforms)?,
             request,
             image,
             tagging,
@@ -234,12 +161,17 @@ impl BuildSettings {
                 .as_ref()
                 .map(|path| environment.current_dir().join(path)),
             iidfile: flags.output.iidfile.as_ref().map(|path| environment.current_dir().join(path)),
-            cache: CacheSettings::resolve(&flags.work, environment)?,
+            cache: CacheSettings::resolve(&flags.work, &flags.shared, global, environment)?,
             compression,
             split_copy: flags.work.split_copy.unwrap_or(1),
             jobs,
-            commands: CommandOptions { jobs: commands_at_once(&flags.work, global, jobs), ..commands },
+            commands: CommandOptions {
+                jobs: commands_at_once(&flags.work, global, jobs),
+                shared_mounts: shared_mounts(&flags.shared, global, environment)?,
+                ..commands
+            },
             registry,
+            lock: flags.lock.resolve(),
         })
     }
 
@@ -471,35 +403,6 @@ fn outputs(flags: &OutputFlags, parsed: &[OutputFlag], quiet: bool) -> Result<Ve
             .hint("use --progress plain, or write the tar to a file"));
     }
     Ok(outputs)
-}
-
-fn compression(
-    flags: &WorkFlags,
-    outputs: &[OutputFlag],
-    global: &GlobalSettings,
-) -> Result<Compression, SettingsError> {
-    let mut asked: Vec<_> = outputs.iter().filter_map(|output| output.compression).collect();
-    asked.dedup();
-    if asked.len() > 1 {
-        return Err(SettingsError::new("the outputs ask for different compressions of one image"));
-    }
-    let kind = flags.compression.or(asked.first().copied()).or(global.config.build.compression);
-    let kind = kind.unwrap_or_default();
-    let level =
-        flags.compression_level.or_else(|| outputs.iter().find_map(|output| output.compression_level));
-    let range = match kind {
-        CompressionKind::Gzip => 0..=12,
-        CompressionKind::Zstd => 1..=22,
-        CompressionKind::None => 0..=0,
-    };
-    match level {
-        Some(level) if !range.contains(&level) => Err(SettingsError::new(format!(
-            "compression level {level} is not between {} and {}",
-            range.start(),
-            range.end()
-        ))),
-        level => Ok(Compression { kind, level }),
-    }
 }
 
 /// As many as threads, if the user said how many. Else at least a few: commands wait for the network more than they

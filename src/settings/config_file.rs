@@ -13,14 +13,16 @@ use toml::{
 };
 
 use super::{
-    build::CompressionKind,
-    closest, eviction,
+    cache_settings, closest,
+    compression::CompressionKind,
+    eviction,
     registry::{check_host, check_mirror},
 };
 use crate::{
     error::Failure,
-    registry::Proxy,
+    registry::{Ecr, Proxy},
     settings::SettingsError,
+    solve::SharedMounts,
     source::{Diagnostic, SourceFile},
     store::Cap,
 };
@@ -43,6 +45,9 @@ use crate::{
 /// max-size = "20GB"
 /// max-age = "30d"
 /// gc = true
+/// mounts = "mode=both,max=2GB"
+/// sign-key = "cache.key"
+/// trust-keys = ["cache.pub"]
 ///
 /// [registry."docker.io"]
 /// mirrors = ["mirror.example.com:5000"]
@@ -51,6 +56,10 @@ use crate::{
 /// insecure = true
 /// ca = "internal-ca.pem"
 /// chunk = 95000000
+///
+/// [registry."images.example.com"]
+/// kind = "ecr"
+/// region = "eu-west-1"
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigFile {
@@ -84,7 +93,7 @@ pub struct BuildConfig {
     pub emulators: Vec<String>,
 }
 
-/// `[cache]`: how much cache is kept.
+/// `[cache]`: how much cache is kept, and what machines share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CacheConfig {
     /// `max-size`: the most bytes of the local store, as in `"20GB"`, `"512MiB"` or `"15%"` of the disk. Default:
@@ -94,6 +103,13 @@ pub struct CacheConfig {
     pub max_age: Option<Duration>,
     /// `gc`: whether builds see to that. Default: `true`.
     pub gc: Option<bool>,
+    /// `mounts`: which ways cache mounts go between machines, as `--cache-mounts` takes it. Default: none.
+    pub mounts: Option<SharedMounts>,
+    /// `sign-key`: the file of the key that signs what shared caches get. Default: none.
+    pub sign_key: Option<PathBuf>,
+    /// `trust-keys`: a list of files with public keys; of shared caches, only what one of them has signed is believed.
+    /// Default: none, and everything is.
+    pub trust_keys: Vec<PathBuf>,
 }
 
 /// `[registry."HOST[:PORT]"]`: how one registry is reached.
@@ -110,6 +126,9 @@ pub struct RegistryConfig {
     /// `chunk`: the largest body of a request that the registry, or a proxy in front of it, takes, in bytes; larger
     /// blobs are sent in pieces. Default: whole blobs, and pieces of 95 MiB only where those are refused.
     pub chunk: Option<u64>,
+    /// `kind`: `"ecr"` or `"ecr-public"` where a registry of Amazon ECR has another name than Amazon's: its passwords come
+    /// from AWS. `region`: that of a private one. `account`: its account, where that is not whose keys are used.
+    pub ecr: Option<Ecr>,
 }
 
 type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
@@ -178,6 +197,43 @@ impl ConfigFile {
     }
 }
 
+/// The keys that say which registry of ECR it is, as written.
+#[derive(Default)]
+struct EcrKeys<'v, 'i> {
+    kind: Option<(&'v str, &'v Value<'i>)>,
+    region: Option<(&'v str, &'v Value<'i>)>,
+    account: Option<(&'v str, &'v Value<'i>)>,
+}
+
+impl EcrKeys<'_, '_> {
+    fn resolve(self, reader: &Reader<'_>) -> Result<Option<Ecr>, Diagnostic> {
+        let Some((kind, at)) = self.kind else {
+            return match self.region.or(self.account) {
+                Some((_, at)) => Err(reader.wrong(at, "beside kind = \"ecr\"", "region or account")),
+                None => Ok(None),
+            };
+        };
+        match (kind, self.region) {
+            ("ecr-public", _) => Ok(Some(Ecr::Public)),
+            ("ecr", None) => Err(reader.wrong(at, "with region = \"…\" beside it", "kind = \"ecr\"")),
+            ("ecr", Some((region, at))) => {
+                let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+                if region.is_empty() || !word(region) {
+                    return Err(reader.wrong(at, "a region, as in \"eu-west-1\"", "region"));
+                }
+                if let Some((account, at)) = self.account
+                    && (account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()))
+                {
+                    return Err(reader.wrong(at, "a text of 12 digits", "account"));
+                }
+                let (region, account) = (region.to_owned(), self.account.map(|(text, _)| text.to_owned()));
+                Ok(Some(Ecr::Private { account, region, fips: false, dual_stack: false }))
+            }
+            _ => Err(reader.wrong(at, "\"ecr\" or \"ecr-public\"", "kind")),
+        }
+    }
+}
+
 struct Reader<'a> {
     file: &'a SourceFile,
     folder: &'a Path,
@@ -239,7 +295,22 @@ impl Reader<'_> {
                     let on = value.get_ref().as_bool();
                     config.gc = Some(on.ok_or_else(|| self.wrong(value, "true or false", "gc"))?);
                 }
-                _ => return Err(self.unknown(key, &["max-size", "max-age", "gc"])),
+                "mounts" => {
+                    let mounts = cache_settings::mounts(text);
+                    let wrong = || self.wrong(value, cache_settings::MOUNTS, "mounts");
+                    config.mounts = Some(mounts.ok_or_else(wrong)?);
+                }
+                "sign-key" => config.sign_key = Some(self.path(key, value)?),
+                "trust-keys" => {
+                    let wrong = || self.wrong(value, "a list of paths", "trust-keys");
+                    for file in value.get_ref().as_array().ok_or_else(wrong)? {
+                        config.trust_keys.push(self.path(key, file)?);
+                    }
+                }
+                _ => {
+                    let known = ["max-size", "max-age", "gc", "mounts", "sign-key", "trust-keys"];
+                    return Err(self.unknown(key, &known));
+                }
             }
         }
         Ok(config)
@@ -247,6 +318,7 @@ impl Reader<'_> {
 
     fn registry(&self, key: &Key<'_>, value: &Value<'_>) -> Result<RegistryConfig, Diagnostic> {
         let mut config = RegistryConfig::default();
+        let mut ecr = EcrKeys::default();
         for (key, value) in self.table(key, value)? {
             match key.get_ref().as_ref() {
                 "mirrors" => {
@@ -270,10 +342,21 @@ impl Reader<'_> {
                     let wrong = || self.wrong(value, "a number of bytes, at least 1048576", "chunk");
                     config.chunk = Some(bytes.filter(|bytes| *bytes >= 1 << 20).ok_or_else(wrong)?);
                 }
-                _ => return Err(self.unknown(key, &["mirrors", "insecure", "ca", "chunk"])),
+                "kind" => ecr.kind = Some((self.text(key, value)?, value)),
+                "region" => ecr.region = Some((self.text(key, value)?, value)),
+                "account" => ecr.account = Some((self.text(key, value)?, value)),
+                _ => {
+                    let known = ["mirrors", "insecure", "ca", "chunk", "kind", "region", "account"];
+                    return Err(self.unknown(key, &known));
+                }
             }
         }
+        config.ecr = ecr.resolve(self)?;
         Ok(config)
+    }
+
+    fn text<'v>(&self, key: &Key<'_>, value: &'v Value<'_>) -> Result<&'v str, Diagnostic> {
+        value.get_ref().as_str().ok_or_else(|| self.wrong(value, "a text", key.get_ref()))
     }
 
     fn table<'v, 'i>(&self, key: &Key<'_>, value: &'v Value<'i>) -> Result<&'v DeTable<'i>, Diagnostic> {

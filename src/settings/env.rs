@@ -22,6 +22,12 @@ pub const IMGBUILD_CACHE_MAX_SIZE: &str = "IMGBUILD_CACHE_MAX_SIZE";
 pub const IMGBUILD_CACHE_MAX_AGE: &str = "IMGBUILD_CACHE_MAX_AGE";
 /// `off`: builds do not look at the size of the store. Since 0.1.
 pub const IMGBUILD_CACHE_GC: &str = "IMGBUILD_CACHE_GC";
+/// Which ways cache mounts go between machines, as `--cache-mounts`. Since 0.1.
+pub const IMGBUILD_CACHE_MOUNTS: &str = "IMGBUILD_CACHE_MOUNTS";
+/// The key that signs what shared caches get, as `--cache-sign-key`. Since 0.1.
+pub const IMGBUILD_CACHE_SIGN_KEY: &str = "IMGBUILD_CACHE_SIGN_KEY";
+/// The key whose signatures count in shared caches, as `--cache-trust-key`. Since 0.1.
+pub const IMGBUILD_CACHE_TRUST_KEY: &str = "IMGBUILD_CACHE_TRUST_KEY";
 /// Seconds since 1970 that all times in an image are set to (<https://reproducible-builds.org/specs/source-date-epoch/>).
 /// Since 0.1.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{CiFlags, ColorChoice, ForeignFlags, Progress, TagRuleFlags, build::CompressionKind};
+use super::{
+    CiFlags, ColorChoice, ForeignFlags, LockFlags, Progress, SetFlags, TagFlags, TagRuleFlags,
+    cache_settings::SharedCacheFlags, compression::CompressionKind,
+};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
@@ -53,12 +56,24 @@ pub struct BuildFlags {
     /// Where it goes.
     #[command(flatten, next_help_heading = "Where it goes")]
     pub output: OutputFlags,
+    /// How tags are moved.
+    #[command(flatten, next_help_heading = "Releases")]
+    pub tags: TagFlags,
+    /// Parts of an image.
+    #[command(flatten, next_help_heading = "Releases")]
+    pub set: SetFlags,
     /// What the service is told that runs the build.
     #[command(flatten)]
     pub ci: CiFlags,
     /// How it is built.
     #[command(flatten, next_help_heading = "How it is built")]
     pub work: WorkFlags,
+    /// What its inputs are.
+    #[command(flatten, next_help_heading = "How it is built")]
+    pub lock: LockFlags,
+    /// What machines share.
+    #[command(flatten, next_help_heading = "Shared caches")]
+    pub shared: SharedCacheFlags,
     /// Commands.
     #[command(flatten, next_help_heading = "RUN steps")]
     pub command: CommandFlags,
@@ -225,4 +240,7 @@ pub struct RegistryFlags {
     /// Trust the certificates in this PEM file too, for every registry
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ca: Vec<PathBuf>,
+    /// Make repositories that are not there, in Amazon ECR
+    #[arg(long)]
+    pub create_repository: bool,
 }

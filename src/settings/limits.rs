@@ -17,7 +17,7 @@ pub(super) fn limits(flags: &CommandFlags) -> Result<Limits, SettingsError> {
         cpus: flags.cpus.as_ref().map(|text| cpus(text)).transpose()?,
         shm_size: size("--shm-size", &flags.shm_size)?,
         ulimits: flags.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_, _>>()?,
-        timeout: flags.step_timeout.as_ref().map(|text| duration(text)).transpose()?,
+        timeout: flags.step_timeout.as_ref().map(|text| duration("--step-timeout", text)).transpose()?,
     })
 }
 
@@ -120,11 +120,9 @@ fn ulimit(text: &str) -> Result<(String, Option<u64>, Option<u64>), SettingsErro
 }
 
 /// A time as Go writes it (`1h30m`, `90s`, `1.5m`), or seconds.
-fn duration(text: &str) -> Result<Duration, SettingsError> {
-    let wrong = || {
-        SettingsError::new(format!("--step-timeout {text:?} is no duration"))
-            .hint("write it as in 90s or 10m")
-    };
+pub(super) fn duration(flag: &str, text: &str) -> Result<Duration, SettingsError> {
+    let wrong =
+        || SettingsError::new(format!("{flag} {text:?} is no duration")).hint("write it as in 90s or 10m");
     let mut seconds = 0.0;
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -188,10 +186,10 @@ mod tests {
         for (text, millis) in
             [("90s", 90_000), ("1h30m", 5_400_000), ("1.5m", 90_000), ("5", 5000), ("7ms", 7)]
         {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+            assert_eq!(duration("--wait", text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "1d", "0s", "-1s", "1e400"] {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(duration("--wait", text).is_err(), "{text}");
         }
         assert_eq!((cpus("1.5"), cpus("0.05")), (Ok(1500), Ok(50)));
         assert!(["0", "-1", "x", ""].iter().all(|text| cpus(text).is_err()));

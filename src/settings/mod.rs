@@ -9,9 +9,11 @@
 mod awaited;
 mod build;
 mod cache;
+mod cache_settings;
 mod check;
 mod ci;
 mod command;
+mod compression;
 mod config_file;
 mod discover;
 mod emulators;
@@ -22,9 +24,12 @@ mod foreign;
 mod git;
 mod global;
 mod limits;
+mod lock;
+mod login;
 mod output_flag;
 mod pairs;
 mod registry;
+mod release;
 mod tag_event;
 mod tag_plan;
 mod tag_rules;
@@ -33,25 +38,28 @@ mod target;
 
 pub use crate::source::suggest::closest;
 pub use awaited::{Awaited, MainContext};
-pub use build::{
-    Annotations, BuildSettings, CacheSettings, Compression, CompressionKind, ImageSettings, RequestSettings,
-};
+pub use build::{Annotations, BuildSettings, ImageSettings, RequestSettings};
 pub use cache::{parse_cache_from, parse_cache_to};
+pub use cache_settings::{CacheSettings, KeySource, SharedBuildFlags, SharedCacheFlags};
 pub use check::{CheckFlags, CheckSettings};
 pub use ci::{CiFlags, actions_workspace};
+pub use compression::{Compression, CompressionKind};
 pub use config_file::{BuildConfig, CacheConfig, ConfigFile, RegistryConfig};
 pub use discover::{BuildFile, discover};
 pub use emulators::emulators;
 pub use env::Environment;
 pub use eviction::EvictionSettings;
-pub use flags::{BuildFlags, CommandFlags, GlobalFlags, RegistryFlags};
+pub use flags::{BuildFlags, CommandFlags, GlobalFlags, InputFlags, RegistryFlags};
 pub use foreign::{Call, ForeignFlags};
 pub use global::{ColorChoice, GlobalSettings, Progress};
+pub use lock::{LockFlags, LockUse};
+pub use login::{LoginFlags, LoginSettings};
 pub use output_flag::{OutputFlag, parse_output};
 pub use registry::{HostSettings, RegistrySettings};
+pub use release::{SetFlags, TagFlags, index_annotations, releases};
 pub use tag_plan::{TagsFlags, TagsSettings};
 pub use tag_rules::{Levels, NamingFlags, ResolvedNames, TagRuleFlags, Tagging};
-pub use tags::resolve_tags;
+pub use tags::{parse_tag, resolve_tags};
 pub use target::parse_target;
 
 use crate::error::{Explain, Kind};

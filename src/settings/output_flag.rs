@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{SettingsError, build::CompressionKind, pairs::split_csv};
+use super::{SettingsError, compression::CompressionKind, pairs::split_csv};
 use crate::output::Output;
 
 const TYPES: [&str; 6] = ["oci", "docker", "local", "tar", "registry", "image"];

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use super::{ConfigFile, Environment, RegistryFlags, SettingsError, pairs::Form};
 use crate::{
     event::Sink,
-    registry::{self, Credentials, Proxy},
+    oci::DOCKER_HUB,
+    registry::{self, Credentials, Ecr, Proxy},
 };
 
 /// How registries are reached.
@@ -17,6 +18,8 @@ pub struct RegistrySettings {
     pub ca: Vec<PathBuf>,
     /// The proxy of the configuration file.
     pub proxy: Option<Proxy>,
+    /// Whether a push makes a repository that is not there, where the registry has an API for that.
+    pub create_repositories: bool,
 }
 
 /// How one registry is reached.
@@ -31,6 +34,8 @@ pub struct HostSettings {
     pub ca: Vec<PathBuf>,
     /// The largest body of a request that the registry takes, in bytes.
     pub chunk: Option<u64>,
+    /// The registry of Amazon ECR that it is, where its name does not say so.
+    pub ecr: Option<Ecr>,
 }
 
 const MIRROR: Form =
@@ -49,6 +54,7 @@ impl RegistrySettings {
             host.mirrors.clone_from(&config.mirrors);
             host.insecure = config.insecure;
             host.chunk = config.chunk;
+            host.ecr.clone_from(&config.ecr);
             host.ca.extend(config.ca.clone());
         }
         for (number, text) in flags.registry_mirror.iter().enumerate() {
@@ -67,6 +73,7 @@ impl RegistrySettings {
             check_host("--insecure-registry", host)?;
             settings.host(host).insecure = true;
         }
+        settings.create_repositories = flags.create_repository;
         settings.proxy = config.proxy.clone();
         settings.ca.extend(config.ca.clone());
         settings.ca.extend(flags.ca.iter().map(|path| environment.current_dir().join(path)));
@@ -82,11 +89,15 @@ impl RegistrySettings {
     }
 
     fn host(&mut self, name: &str) -> &mut HostSettings {
-        let name = match name {
-            "index.docker.io" | "registry-1.docker.io" => "docker.io",
-            name => name,
-        };
-        self.hosts.entry(name.to_owned()).or_default()
+        self.hosts.entry(canonical(name).to_owned()).or_default()
+    }
+}
+
+/// A registry's name as references have it: Docker Hub has several.
+pub(super) fn canonical(name: &str) -> &str {
+    match name {
+        "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
+        name => name,
     }
 }
 
@@ -131,12 +142,14 @@ impl RegistrySettings {
         let mut settings = registry::Settings::new(credentials, sink);
         settings.ca = certificates(&self.ca)?;
         settings.proxy = self.proxy.clone();
+        settings.create_repositories = self.create_repositories;
         for (name, host) in &self.hosts {
             let resolved = registry::HostSettings {
                 insecure: host.insecure,
                 ca: certificates(&host.ca)?,
                 mirrors: host.mirrors.clone(),
                 chunk: host.chunk,
+                ecr: host.ecr.clone(),
             };
             settings.hosts.insert(name.clone(), resolved);
         }

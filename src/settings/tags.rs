@@ -39,7 +39,7 @@ pub fn resolve_tags(flags: &[Reference], defaults: &Defaults) -> Result<Vec<Refe
 }
 
 /// Reads a name for an image; one without a tag means `latest`.
-pub(super) fn parse_tag(text: &str) -> Result<Reference, SettingsError> {
+pub fn parse_tag(text: &str) -> Result<Reference, SettingsError> {
     let mut reference: Reference = text.parse().map_err(|error| {
         let lower = text.to_lowercase();
         let error = SettingsError::new(format!("{error}"));

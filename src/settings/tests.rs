@@ -10,6 +10,7 @@ use crate::{
     oci::{Platform, Reference},
     output::Output,
     recipe::{ContextSource, Defaults, ImageSource},
+    registry::Ecr,
     source::SourceFile,
 };
 
@@ -424,8 +425,41 @@ fn a_whole_configuration_file() {
         insecure: false,
         ca: Some("/x.pem".into()),
         chunk: None,
+        ecr: None,
     };
     assert_eq!(config.registries["docker.io"], hub);
+}
+
+#[test]
+fn registries_of_ecr_under_other_names() {
+    let parse = |keys: &str| {
+        let text = format!("[registry.'images.example:5000']\n{keys}\n");
+        ConfigFile::parse(&SourceFile::new("imgbuild.toml", text), Path::new("/c"))
+    };
+    let ecr = |account: Option<&str>| Ecr::Private {
+        account: account.map(str::to_owned),
+        region: "eu-west-1".into(),
+        fips: false,
+        dual_stack: false,
+    };
+    for (keys, expected) in [
+        ("insecure = true", None),
+        ("kind = 'ecr'\nregion = 'eu-west-1'", Some(ecr(None))),
+        ("account = '123456789012'\nregion = 'eu-west-1'\nkind = 'ecr'", Some(ecr(Some("123456789012")))),
+        ("kind = 'ecr-public'", Some(Ecr::Public)),
+    ] {
+        assert_eq!(parse(keys).unwrap().registries["images.example:5000"].ecr, expected, "{keys}");
+    }
+    for keys in [
+        "kind = 'ecr'",
+        "kind = 'acr'",
+        "region = 'eu-west-1'",
+        "kind = 'ecr'\nregion = 'a.b'",
+        "kind = 'ecr'\nregion = 'eu-west-1'\naccount = 'me'",
+        "kind = 1",
+    ] {
+        assert!(parse(keys).is_err(), "{keys}");
+    }
 }
 
 #[test]

@@ -7,8 +7,10 @@ use futures_util::future::try_join_all;
 use super::{Engine, Options};
 use crate::{
     error::{Explain, Failure},
+    event::Sink,
     image::{Base, ImageError, Resolver},
-    recipe::{BaseConfigs, BaseImage, Frontend},
+    lock::{ImagePin, Pins},
+    recipe::{BaseConfigs, BaseImage, Frontend, ImageSource},
     source::Diagnostic,
 };
 
@@ -17,6 +19,8 @@ pub(super) struct Bases<'a> {
     resolver: Resolver,
     frontend: &'a dyn Frontend,
     options: &'a Options,
+    /// What names mean, where a lock says it.
+    pub(super) pins: Option<Arc<Pins>>,
     known: HashMap<BaseImage, Arc<Base>>,
 }
 
@@ -28,27 +32,39 @@ impl<'a> Bases<'a> {
             sink: engine.sink.clone(),
             pull: options.pull,
         };
-        Self { resolver, frontend, options, known: HashMap::new() }
+        Self { resolver, frontend, options, pins: options.pins.clone(), known: HashMap::new() }
     }
 
     /// Finds all images that stages start from. Their configs.
     pub(super) async fn find(&mut self) -> Result<BaseConfigs, Failure> {
+        let mut wanted = self.first()?;
+        loop {
+            self.resolve(wanted).await?;
+            wanted = self.further()?;
+            if wanted.is_empty() {
+                return Ok(self.configs());
+            }
+        }
+    }
+
+    /// The images that stages start from, as far as that is known without any image.
+    pub(super) fn first(&self) -> Result<Vec<BaseImage>, Failure> {
         let mut wanted = Vec::new();
         for platform in &self.options.platforms {
             wanted.extend(self.frontend.bases(&self.options.request(platform))?);
         }
-        loop {
-            self.resolve(wanted).await?;
-            let configs = self.configs();
-            wanted = Vec::new();
-            for platform in &self.options.platforms {
-                wanted.extend(self.frontend.further_bases(&self.options.request(platform), &configs)?);
-            }
-            wanted.retain(|image| !self.known.contains_key(image));
-            if wanted.is_empty() {
-                return Ok(configs);
-            }
+        Ok(wanted)
+    }
+
+    /// Those that are known now and were not found yet.
+    pub(super) fn further(&self) -> Result<Vec<BaseImage>, Failure> {
+        let configs = self.configs();
+        let mut wanted = Vec::new();
+        for platform in &self.options.platforms {
+            wanted.extend(self.frontend.further_bases(&self.options.request(platform), &configs)?);
         }
+        wanted.retain(|image| !self.known.contains_key(image));
+        Ok(wanted)
     }
 
     /// Those that were found so far.
@@ -62,11 +78,13 @@ impl<'a> Bases<'a> {
         Ok(images.iter().map(|image| Arc::clone(&self.known[image])).collect())
     }
 
-    fn configs(&self) -> BaseConfigs {
+    /// The configs of those that were found so far.
+    pub(super) fn configs(&self) -> BaseConfigs {
         self.known.iter().map(|(image, base)| (image.clone(), base.config.clone())).collect()
     }
 
-    async fn resolve(&mut self, mut wanted: Vec<BaseImage>) -> Result<(), Failure> {
+    /// Finds images.
+    pub(super) async fn resolve(&mut self, mut wanted: Vec<BaseImage>) -> Result<(), Failure> {
         let mut unique: Vec<BaseImage> = Vec::new();
         wanted.retain(|image| !self.known.contains_key(image));
         for image in wanted {
@@ -75,11 +93,23 @@ impl<'a> Bases<'a> {
             }
         }
         let this = &*self;
-        let resolve =
-            async |image| this.resolver.resolve(image).await.map_err(|e| this.at_its_place(image, e));
+        let resolve = async |image| {
+            let resolved = this.resolver.resolve(image, this.pins.as_deref()).await;
+            resolved.map_err(|error| this.at_its_place(image, error))
+        };
         let found = try_join_all(unique.iter().map(resolve)).await?;
         self.known.extend(unique.into_iter().zip(found.into_iter().map(Arc::new)));
         Ok(())
+    }
+
+    /// Looks up what the name of an image means now, and tells of that to `sink`.
+    pub(super) async fn look_up(&self, image: &BaseImage, sink: &Sink) -> Result<ImagePin, Failure> {
+        let ImageSource::Reference(reference) = &image.image else {
+            let name = image.image.to_string();
+            return Err(ImageError::NotFound { name }.into());
+        };
+        let resolver = Resolver { sink: sink.clone(), ..self.resolver.clone() };
+        resolver.look_up(reference).await.map_err(|error| self.at_its_place(image, error))
     }
 
     /// The error with the place where the file names the image, if the front end knows it.

@@ -9,7 +9,7 @@ use super::{
     Engine, FetchedContext, Options, Ready, StepError,
     bases::Bases,
     created::rfc3339,
-    fetch_context,
+    fetch::fetch_pinned,
     journal::Journal,
     layers::Piece,
     run::{Run, Trust, used_contexts},
@@ -81,7 +81,7 @@ async fn contexts(
     let mut contexts = options.contexts.clone();
     for name in used_contexts(graph) {
         let Some(source) = contexts.get_mut(name) else { continue };
-        match fetch_context(engine, source).await? {
+        match fetch_pinned(engine, source, options.pins.as_ref()).await? {
             Some(FetchedContext::Directory { path, .. }) => *source = ContextSource::Directory(path),
             Some(FetchedContext::File { .. }) => {
                 return Err(StepError::NoArchive { name: name.to_owned() }.into());

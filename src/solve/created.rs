@@ -28,6 +28,17 @@ pub fn rfc3339(seconds: i64) -> String {
 }
 
 fn last_commit(context: &Path, sink: &Sink) -> Option<i64> {
+    head(context, sink)?.split_whitespace().next()?.parse().ok()
+}
+
+/// The commit that a context is of, if it is one's.
+pub(super) fn commit(context: &Path) -> Option<String> {
+    let head = head(context, &Sink::silent())?;
+    head.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// The time of the last commit, and its name.
+fn head(context: &Path, sink: &Sink) -> Option<String> {
     // A look at the directories first: most contexts outside of a repository cost no process this way.
     context.ancestors().find(|folder| folder.join(".git").exists())?;
     // The clone of another user is read too, or the same commit would give images of different times to different users.
@@ -53,9 +64,7 @@ fn last_commit(context: &Path, sink: &Sink) -> Option<i64> {
         .stderr(Stdio::null())
         .output();
     match output {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).split_whitespace().next()?.parse().ok()
-        }
+        Ok(output) if output.status.success() => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         // No commit yet.
         Ok(_) => None,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

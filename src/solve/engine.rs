@@ -12,6 +12,7 @@ use crate::{
     event::Sink,
     image::BlobOrigin,
     layer::{Compression, Pool},
+    lock::Pins,
     oci::{Descriptor, Platform},
     recipe::{ContextSource, Request},
     registry::Client,
@@ -60,6 +61,8 @@ pub struct Options {
     pub split_copies: u8,
     /// What commands are given.
     pub commands: CommandOptions,
+    /// What names mean, where a lock says it; goes before `pull`.
+    pub pins: Option<Arc<Pins>>,
     /// Whether references mean the registry's images although the store has its own.
     pub pull: bool,
     /// Whether steps are carried out although the cache has their layers.

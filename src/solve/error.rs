@@ -13,6 +13,7 @@ use crate::{
     graph::Node,
     image::ImageError,
     layer::LayerError,
+    lock::LockError,
     oci::Digest,
     recipe::{Mkdir, Rules, StepKind},
     registry::RegistryError,
@@ -146,6 +147,12 @@ pub enum StepError {
     /// A layer that was unpacked is not there any more: somebody cleared the store.
     #[error("a layer below the step has vanished from the store while the step was made ready")]
     TreeVanished,
+    /// What a cache has for a record of a build is none.
+    #[error("{what} cannot be read: another version of imgbuild wrote it, or it is damaged")]
+    NoRecord {
+        /// Which one.
+        what: String,
+    },
     /// What a cached step left is not there any more, though the cache said so.
     #[error("what the step {step:?} left has vanished from the cache")]
     Lost {
@@ -208,6 +215,9 @@ pub enum StepError {
     /// An image failed.
     #[error(transparent)]
     Image(Box<ImageError>),
+    /// The lock says something else, or does not have it.
+    #[error(transparent)]
+    Lock(Box<LockError>),
     /// A download failed.
     #[error(transparent)]
     Registry(Box<RegistryError>),
@@ -296,6 +306,12 @@ impl From<RemoteError> for StepError {
     }
 }
 
+impl From<LockError> for StepError {
+    fn from(error: LockError) -> Self {
+        Self::Lock(Box::new(error))
+    }
+}
+
 impl From<RegistryError> for StepError {
     fn from(error: RegistryError) -> Self {
         Self::Registry(Box::new(error))
@@ -320,9 +336,11 @@ impl Explain for StepError {
             | Self::NoStep { .. }
             | Self::Exclude { .. } => Kind::Input,
             Self::NotThere { .. } | Self::NoMatch { .. } | Self::NoAccount { .. } => Kind::NotFound,
-            Self::ArchiveDigest { .. } | Self::TreeVanished | Self::Missed { .. } | Self::Lost { .. } => {
-                Kind::Build
-            }
+            Self::NoRecord { .. }
+            | Self::ArchiveDigest { .. }
+            | Self::TreeVanished
+            | Self::Missed { .. }
+            | Self::Lost { .. } => Kind::Build,
             Self::ForeignSystem { .. } => Kind::Host,
             Self::Command(failed) => failed.kind(),
             Self::Emulator(error) => error.kind(),
@@ -335,6 +353,7 @@ impl Explain for StepError {
             Self::Context(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::Registry(error) => error.kind(),
+            Self::Lock(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }
     }
@@ -385,6 +404,7 @@ impl Explain for StepError {
             Self::Context(error) => error.hints(),
             Self::Image(error) => error.hints(),
             Self::Registry(error) => error.hints(),
+            Self::Lock(error) => error.hints(),
             Self::Store(error) => error.hints(),
             _ => Vec::new(),
         }

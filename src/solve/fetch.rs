@@ -4,18 +4,23 @@ use std::{
     fs,
     io::{self, Read, Seek},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::task::spawn_blocking;
 
-use super::{Engine, StepError};
+use super::{
+    Engine, StepError,
+    pinned::{commit_of, web_file},
+};
 use crate::{
     context::ContextError,
     error::{Failure, public_text},
     event::{Outcome, Task},
+    lock::Pins,
     oci::{Digest, Hasher},
     recipe::ContextSource,
-    remote::{GitSource, checkout},
+    remote::GitSource,
     rootfs::{self, ExtractOptions, View, extract},
     store::StoreError,
 };
@@ -47,15 +52,24 @@ pub async fn fetch_context(
     engine: &Engine,
     source: &ContextSource,
 ) -> Result<Option<FetchedContext>, Failure> {
+    fetch_pinned(engine, source, None).await
+}
+
+/// The same of a context that a lock may know.
+pub(super) async fn fetch_pinned(
+    engine: &Engine,
+    source: &ContextSource,
+    pins: Option<&Arc<Pins>>,
+) -> Result<Option<FetchedContext>, Failure> {
     match source {
         ContextSource::Directory(path) => Ok(Some(directory(path.clone()))),
         ContextSource::Image(_) => Ok(None),
         ContextSource::Git(git) => {
-            let (engine, git) = (engine.clone(), git.clone());
-            Ok(Some(blocking(move || commit(&engine, &git)).await??))
+            let (engine, git, pins) = (engine.clone(), git.clone(), pins.cloned());
+            Ok(Some(blocking(move || commit(&engine, pins.as_deref(), &git)).await??))
         }
         ContextSource::Url(url) => {
-            let file = engine.registry.fetch_file(url, None, &engine.store).await.map_err(StepError::from)?;
+            let file = web_file(engine, pins.map(Arc::as_ref), url, None).await?;
             let (engine, what) = (engine.clone(), public_text(url));
             Ok(Some(blocking(move || of_file(&engine, &file.path, file.digest, &what)).await??))
         }
@@ -107,9 +121,9 @@ fn directory(path: PathBuf) -> FetchedContext {
     FetchedContext::Directory { path, committed: None }
 }
 
-fn commit(engine: &Engine, git: &GitSource) -> Result<FetchedContext, StepError> {
+fn commit(engine: &Engine, pins: Option<&Pins>, git: &GitSource) -> Result<FetchedContext, StepError> {
     let task = engine.sink.start(Task::Fetch { from: git.shown(), digest: None }, None);
-    let found = checkout(&engine.store, git, engine.registry.certificates())?;
+    let found = commit_of(engine, pins, git)?;
     check_ignore(&found.path)?;
     task.finish(Outcome::Done, None);
     Ok(FetchedContext::Directory { path: found.path, committed: Some(found.committed) })

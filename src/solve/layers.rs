@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::Failure,
     event::{Outcome, Running},
-    graph::NodeId,
+    graph::{Node, NodeId},
     layer::{self, Entry, Kind, Layer, split, write_layer},
     oci::Digest,
     recipe::StepKind,
@@ -46,10 +46,7 @@ impl Run {
 
     /// How many layers a node has at the most.
     pub(super) fn most_layers(&self, id: NodeId) -> u8 {
-        match &self.node_of(id).kind {
-            StepKind::Copy(copy) => copy.split.unwrap_or(self.split_copies).max(1),
-            _ => 1,
-        }
+        most_layers(self.node_of(id), self.split_copies)
     }
 
     /// The key of one layer whose entries have this content key.
@@ -225,6 +222,14 @@ impl Run {
     pub(super) fn believe(&self, id: NodeId, content: &Digest, layers: Vec<Piece>) {
         let known = Arc::new(OnceCell::from(layers));
         lock(&self.layers).entry(self.layers_key(id, content)).or_insert(known);
+    }
+}
+
+/// How many layers a node has at the most, where copies that do not say it have so many.
+pub(super) fn most_layers(node: &Node, split_copies: u8) -> u8 {
+    match &node.kind {
+        StepKind::Copy(copy) => copy.split.unwrap_or(split_copies).max(1),
+        _ => 1,
     }
 }
 

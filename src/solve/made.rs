@@ -138,18 +138,19 @@ fn tar_index(run: &Arc<Run>, id: NodeId, diff_id: &Digest) -> Result<Arc<TarInde
         run.lost.store(true, Ordering::Relaxed);
         RootfsError::Layer(StepError::Lost { step: what.clone() }.into())
     };
-    let Some(Layer { descriptor, .. }) = layer else {
+    let Some(layer @ Layer { descriptor, .. }) = &layer else {
         // Its index says that it is there, and is wrong: the next build finds neither, and runs the command again.
         let _ = std::fs::remove_file(store.record_path(Bucket::Indices, diff_id));
         return Err(lost());
     };
-    if !store.has_blob(&descriptor) {
+    if !store.has_blob(descriptor) {
         // Another machine's cache said that it has it.
         let cache = run.cache.as_ref().ok_or_else(lost)?;
-        tokio::runtime::Handle::current().block_on(cache.fetch(&descriptor)).map_err(|error| {
+        tokio::runtime::Handle::current().block_on(cache.fetch(descriptor)).map_err(|error| {
             run.engine.sink.warn(format!("{what}: {error}"));
             lost()
         })?;
     }
-    rootfs::materialise_layer(store, diff_id, what, || Ok(store.open_blob(&descriptor.digest)?))
+    // A cache may lie about what is in a blob, but not about how much.
+    rootfs::materialise_promised(store, layer, what, || Ok(store.open_blob(&descriptor.digest)?))
 }

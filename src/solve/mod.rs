@@ -14,10 +14,12 @@ mod created;
 mod engine;
 mod error;
 mod fetch;
+mod inputs;
 mod journal;
 mod key;
 mod layers;
 mod made;
+mod pinned;
 mod place;
 mod run;
 mod shared;
@@ -28,14 +30,16 @@ mod tests;
 pub use build::build;
 pub use command::{
     Allowed, CommandOptions, EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, FailedCommand, Runs,
-    Secret, how, log_lines, remove_folders,
+    Secret, SharedMounts, how, log_lines, remove_folders,
 };
 pub use created::{FILE_TIME, created, rfc3339};
 pub use engine::{Engine, Options, Ready};
 pub use error::StepError;
 pub use fetch::{FetchedContext, context_of_stream, fetch_context};
+pub use inputs::{Inputs, Locking, lock_inputs};
 pub use journal::{
     BaseChange, BaseRecord, BuildRecord, Comparison, ContextRecord, Explained, KeptBuild, OriginRecord,
-    StepEnd, StepRecord, Verdict, builds, compare, earlier_of, export, open_build,
+    StepEnd, StepRecord, Verdict, builds, compare, earlier_of, export, like, open_build, open_shared_build,
+    shared_builds,
 };
 pub use key::Part;

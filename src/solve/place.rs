@@ -144,8 +144,8 @@ impl Placer {
 /// Turns all names of a file but the first into hard links.
 fn link(placed: Vec<Placed>) -> Vec<Entry> {
     let mut first_names: HashMap<Identity, EntryPath> = HashMap::new();
-    let mut entries = Vec::with_capacity(placed.len());
-    for Placed { mut entry, identity } in placed {
+    // In place: a large context has tens of thousands.
+    let linked = placed.into_iter().map(|Placed { mut entry, identity }| {
         if let Some(identity) = identity {
             match first_names.get(&identity) {
                 Some(first) => entry.kind = Kind::Hardlink(first.clone()),
@@ -154,9 +154,9 @@ fn link(placed: Vec<Placed>) -> Vec<Entry> {
                 }
             }
         }
-        entries.push(entry);
-    }
-    entries
+        entry
+    });
+    linked.collect()
 }
 
 /// Why a layer could not be put together.
@@ -211,14 +211,17 @@ fn missing_parents(entries: &[Entry]) -> Result<Vec<EntryPath>, Conflict> {
         while around.last().is_some_and(|directory| !entry.path.starts_with(directory)) {
             around.pop();
         }
-        let mut chain = Vec::new();
-        let mut parent = entry.path.parent();
-        while let Some(path) = parent.filter(|path| around.last() != Some(path)) {
-            parent = path.parent();
-            chain.push(path);
+        // Most entries lie beside the one before.
+        if entry.path.parent_bytes() != around.last().map(EntryPath::as_bytes) {
+            let mut chain = Vec::new();
+            let mut parent = entry.path.parent();
+            while let Some(path) = parent.filter(|path| around.last() != Some(path)) {
+                parent = path.parent();
+                chain.push(path);
+            }
+            missing.extend(chain.iter().rev().cloned());
+            around.extend(chain.into_iter().rev());
         }
-        missing.extend(chain.iter().rev().cloned());
-        around.extend(chain.into_iter().rev());
         if is_directory(&entry.kind) && around.last() != Some(&entry.path) {
             around.push(entry.path.clone());
         }

@@ -9,15 +9,16 @@ use std::{
 };
 
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::{OnceCell, Semaphore, SetOnce},
-    task::{JoinSet, spawn_blocking},
+    task::{JoinSet, block_in_place, spawn_blocking},
 };
 
 use super::{
     Engine, FILE_TIME, Options, Ready, StepError,
     base_layers::BaseLayers,
     command::{self, Carried, Commands},
-    journal::Journal,
+    journal::{Journal, share},
     layers::Piece,
     made::{Made, has_tar},
     step,
@@ -30,6 +31,7 @@ use crate::{
     graph::{Graph, Node, NodeId, Origin, Tree},
     image::Base,
     layer::{Compression, Entry},
+    lock::Pins,
     oci::Digest,
     recipe::{ContextSource, StepKind},
     rootfs::{RootfsError, TarIndex},
@@ -50,6 +52,8 @@ pub(super) struct Run {
     pub(super) trust: Trust,
     /// Whether something was needed that a record spoke of, and is gone.
     pub(super) lost: AtomicBool,
+    /// What was found in contexts before its turn.
+    pub(super) ahead: step::Ahead,
     /// What views have looked at.
     pub(super) placed: step::PlacedLayers,
     /// The bases' layers on their way.
@@ -63,6 +67,8 @@ pub(super) struct Run {
     pub(super) compression: Compression,
     /// How many layers a copy makes at the most that does not say it itself.
     pub(super) split_copies: u8,
+    /// What names mean, where a lock says it.
+    pub(super) pins: Option<Arc<Pins>>,
     /// Whether what names mean is asked for again.
     pub(super) pull: bool,
     no_cache: bool,
@@ -130,6 +136,7 @@ impl Run {
             source_date_epoch: options.source_date_epoch,
             trust,
             lost: AtomicBool::new(false),
+            ahead: step::Ahead::default(),
             placed: step::PlacedLayers::default(),
             base_layers: BaseLayers::new(),
             journal,
@@ -137,6 +144,7 @@ impl Run {
             ready,
             compression: options.compression,
             split_copies: options.split_copies,
+            pins: options.pins.clone(),
             pull: options.pull,
             no_cache: options.no_cache,
             no_cache_stages: options.no_cache_stages.clone(),
@@ -170,9 +178,15 @@ impl Run {
         self.base_layers.end().await;
         // A run that is done again is not told of.
         if !self.lost.load(Ordering::Relaxed) {
-            self.journal.keep(layers.is_ok(), |id| self.at_hand(id), &self.engine.sink);
+            let record = self.journal.keep(layers.is_ok(), |id| self.at_hand(id), &self.engine.sink);
+            if let (Some(cache), true) = (&self.cache, layers.is_ok()) {
+                share(&self.engine, cache, record);
+            }
         }
         self.commands.finish(&self);
+        if layers.is_ok() {
+            command::export(&self);
+        }
         layers
     }
 
@@ -206,9 +220,19 @@ impl Run {
 
     async fn node(self: &Arc<Self>, id: NodeId) -> Result<(Outcome, Vec<Piece>), Failure> {
         let node = self.node_of(id);
-        for needed in needed(node) {
-            self.made[needed.0].wait().await;
-        }
+        let ahead = async {
+            let Some(wanted) = step::wanted_ahead(self, id) else { return Ok(()) };
+            let _permit = self.limits.entries.acquire().await;
+            let run = Arc::clone(self);
+            blocking(move || step::look_ahead(&run, wanted)).await
+        };
+        let below = async {
+            for needed in needed(node) {
+                self.made[needed.0].wait().await;
+            }
+            Ok(())
+        };
+        tokio::try_join!(ahead, below).map_err(|error: StepError| error.at(node))?;
         let carried = match &node.kind {
             StepKind::Run(command) => command::carry_out(self, id, command).await,
             _ => self.files(id).await,
@@ -357,6 +381,15 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StepError> {
     spawn_blocking(work).await.map_err(|error| StepError::Worker(error.to_string()))
+}
+
+/// Runs work that blocks and is mostly short on this thread, whose other tasks are taken over by another one meanwhile. To
+/// another thread and back takes longer than such work, and a chain of commands does it for each.
+pub(super) fn briefly<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
 }
 
 /// Locks, also after a panic of another thread: the maps are never left half-changed.

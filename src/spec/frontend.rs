@@ -93,6 +93,10 @@ impl Frontend for Spec {
         Ok(evaluate::bases(self.written(), request)?)
     }
 
+    fn stages(&self) -> Vec<String> {
+        self.stages.iter().map(|(name, _)| name.text.clone()).collect()
+    }
+
     fn mention(&self, request: &Request, _configs: &BaseConfigs, image: &BaseImage) -> Option<Mention> {
         // What is wrong with the spec itself was told before any image was asked for.
         evaluate::mention(self.written(), request, image).ok().flatten()

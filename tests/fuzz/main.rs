@@ -26,6 +26,33 @@ const IGNORES: [&str; 2] = [
 const IGNORE_PIECES: [&str; 16] =
     ["*", "**", "?", "[", "]", "^", "-", "\\", "/", "!", "#", "\n", "..", ".", "\n--\n", "é"];
 
+const LOCKS: [&str; 1] = ["# c\nversion = 1\n\n[[image]]\nname = \"docker.io/library/a:1\"\n\
+    digest = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\nused-by = [\"f\"]\n\n\
+    [image.platforms]\n\
+    \"linux/amd64\" = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n\n\
+    [[url]]\nurl = \"https://h/a\"\nquery = \"9099b85613f6\"\nmodified = 7\n\
+    digest = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\nused-by = []\n\n\
+    [[git]]\nremote = \"https://h/x.git\"\nref = \"main\"\n\
+    commit = \"0123456789abcdef0123456789abcdef01234567\"\nused-by = [\"a\", \"b\"]\n"];
+const LOCK_PIECES: [&str; 16] = [
+    "[[image]]\n",
+    "[[url]]\n",
+    "[[git]]\n",
+    "[",
+    "]",
+    "=",
+    "\"",
+    "'",
+    "\n",
+    "#",
+    ".",
+    "\\U0000000a",
+    "1",
+    "-",
+    "é",
+    "used-by = []\n",
+];
+
 fn config() -> ProptestConfig {
     let cases = std::env::var("IMGBUILD_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig::with_cases(cases.unwrap_or(500))
@@ -110,6 +137,11 @@ proptest! {
     #[test]
     fn words(data in near(&WORDS, &WORD_PIECES)) {
         targets::words(&data);
+    }
+
+    #[test]
+    fn lock(data in near(&LOCKS, &LOCK_PIECES)) {
+        targets::lock(&data);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use imgbuild::{
     context::Ignore,
     dockerfile::{parse_bytes, parse_trigger, syntax::Escape, word},
     error::Explain,
+    lock::Lock,
     rootfs::TarIndex,
     source::SourceFile,
 };
@@ -49,6 +50,18 @@ pub fn words(data: &[u8]) {
             [word::parts(&text, escape), word::heredoc_parts(&text)].into_iter().filter_map(Result::err);
         for error in results.into_iter().filter_map(Result::err).chain(parts) {
             assert!(text.get(error.range.clone()).is_some(), "{:?} in {text:?}", error.range);
+        }
+    }
+}
+
+/// A lock: read and written the same again, or refused with a message that can be shown.
+pub fn lock(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Lock::parse(&SourceFile::new("imgbuild.lock", text)) {
+        Err(error) => drop(error.snippet()),
+        Ok(lock) => {
+            let written = lock.to_string();
+            assert_eq!(Lock::parse(&SourceFile::new("imgbuild.lock", written.as_str())).as_ref(), Ok(&lock));
         }
     }
 }

@@ -93,7 +93,7 @@ fn lookup<'a, T>(map: &'a BTreeMap<String, T>, name: &str) -> Option<&'a T> {
 }
 
 /// A key as references would name it: without scheme, API version and closing slash, and Docker Hub under one name.
-fn normal(key: &str) -> String {
+pub(super) fn normal(key: &str) -> String {
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let key = key.trim_end_matches('/');
     let key = key.strip_suffix("/v1").or_else(|| key.strip_suffix("/v2")).unwrap_or(key);

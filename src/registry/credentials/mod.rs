@@ -6,14 +6,19 @@
 //!    and digits: `IMGBUILD_REGISTRY_GHCR_IO_USERNAME`;
 //! 2. the file that `REGISTRY_AUTH_FILE` names;
 //! 3. `config.json` in `$DOCKER_CONFIG`, else in `~/.docker`;
-//! 4. `$XDG_RUNTIME_DIR/containers/auth.json`, then `$XDG_CONFIG_HOME/containers/auth.json` (`~/.config`).
+//! 4. `$XDG_RUNTIME_DIR/containers/auth.json`, then `$XDG_CONFIG_HOME/containers/auth.json` (`~/.config`);
+//! 5. for registries of ECR, AWS ([`super::aws`]);
+//! 6. what CI gives a job: `GITHUB_TOKEN` for GHCR, `CI_REGISTRY_PASSWORD` or `CI_JOB_TOKEN` for GitLab's registry.
 //!
 //! In a file, an entry for a longer path decides over one for a shorter one (`containers-auth.json(5)`): for
 //! `quay.io/me/app`, `quay.io/me` goes before `quay.io`. For the same name, `credHelpers` go before `credsStore`, and
 //! that before `auths`.
 
+mod ci;
+mod document;
 mod file;
 mod helper;
+mod keep;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +26,9 @@ use std::{
     time::Duration,
 };
 
-use super::Secret;
+pub use keep::Kept;
+
+use super::{Secret, aws::Sources, error::NO_CREDENTIALS};
 
 /// How to identify to a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +57,20 @@ pub struct Found {
     pub source: String,
     /// Sources that could not be asked, in words for a warning.
     pub warnings: Vec<String>,
+    /// Whether nobody has set it up for this registry: CI gives it to every job, and it may be no use for reading.
+    pub implicit: bool,
+}
+
+impl Found {
+    /// A credential that somebody has set up.
+    pub fn new(credential: Credential, source: impl Into<String>) -> Self {
+        Self { credential, source: source.into(), warnings: Vec::new(), implicit: false }
+    }
+
+    /// None.
+    pub fn nothing() -> Self {
+        Self::new(Credential::Anonymous, NO_CREDENTIALS)
+    }
 }
 
 /// The sources of credentials.
@@ -59,6 +80,8 @@ pub struct Credentials {
     environment: BTreeMap<String, Secret>,
     /// Where helper programs are looked for; `None`: along `PATH`.
     helpers: Option<PathBuf>,
+    aws: Sources,
+    given: Vec<ci::Given>,
 }
 
 /// What is wrong with a source of credentials.
@@ -80,6 +103,25 @@ pub enum CredentialError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file cannot be written.
+    #[error("failed to write the credentials to {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A helper does not do what it is there for.
+    #[error("the credential helper docker-credential-{program} {problem}")]
+    Helper {
+        /// Its name.
+        program: String,
+        /// What it did.
+        problem: String,
+    },
+    /// There is no place for credentials.
+    #[error("there is no place for credentials: neither HOME nor DOCKER_CONFIG is set")]
+    Nowhere,
     /// One of the two variables for a registry is missing.
     #[error("{present} is set but {missing} is not")]
     Variable {
@@ -116,12 +158,13 @@ impl Credentials {
                 .or_else(|| below_home(".config"))
                 .map(|path| path.join("containers/auth.json")),
         ];
+        let (aws, given) = (Sources::new(&variables), ci::given(&variables));
         let environment = variables
             .into_iter()
             .filter(|(name, _)| name.starts_with(PREFIX))
             .map(|(name, value)| (name, Secret::new(value)))
             .collect();
-        Self { files: files.into_iter().flatten().collect(), environment, helpers: None }
+        Self { files: files.into_iter().flatten().collect(), environment, helpers: None, aws, given }
     }
 
     /// Adds a file, asked after all others.
@@ -146,7 +189,7 @@ impl Credentials {
     /// only a warning: what it would have known may not be needed.
     pub async fn find(&self, registry: &str, path: &str) -> Result<Found, CredentialError> {
         if let Some((credential, source)) = self.in_environment(registry)? {
-            return Ok(Found { credential, source, warnings: Vec::new() });
+            return Ok(Found::new(credential, source));
         }
         let mut warnings = Vec::new();
         for file in &self.files {
@@ -154,10 +197,19 @@ impl Credentials {
             if let Some((credential, name)) =
                 self.in_file(file, &content, registry, path, &mut warnings).await?
             {
-                return Ok(Found { credential, source: format!("{} ({name})", file.display()), warnings });
+                let source = format!("{} ({name})", file.display());
+                return Ok(Found { warnings, ..Found::new(credential, source) });
             }
         }
-        Ok(Found { credential: Credential::Anonymous, source: "no credentials".to_owned(), warnings })
+        let given = self.given.iter().find(|given| given.is_for(registry));
+        let found = given.map(|given| Found::new(given.credential.clone(), given.source));
+        let found = found.map(|found| Found { implicit: true, ..found });
+        Ok(Found { warnings, ..found.unwrap_or_else(Found::nothing) })
+    }
+
+    /// What the environment says of AWS.
+    pub(super) fn aws(&self) -> &Sources {
+        &self.aws
     }
 
     fn in_environment(&self, registry: &str) -> Result<Option<(Credential, String)>, CredentialError> {

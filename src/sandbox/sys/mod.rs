@@ -7,6 +7,6 @@ mod process;
 pub(super) mod seccomp;
 
 pub(super) use process::{
-    close_all_but, close_from, exec, fork, kill_all_others, loopback_up, of_32_bits, reset_signals,
-    set_mount_attributes, unshare,
+    close_all_but, close_from, exec, fork, fork_to_exec, kill_all_others, loopback_up, of_32_bits,
+    reset_signals, set_mount_attributes, unshare,
 };

@@ -61,16 +61,32 @@ pub fn capture(
     out: &mut File,
 ) -> Result<Captured, TreeError> {
     let (entries, warnings) = entries(upper, lowers, flavour, options)?;
+    Ok(Captured { warnings, ..tar_of(&entries, out)? })
+}
+
+/// Writes entries as a tar to `path`, a new file. Each file must still be as it was when it was listed.
+///
+/// # Errors
+/// Those of [`capture`].
+pub fn pack(entries: &[Entry], path: &Path) -> Result<Captured, TreeError> {
+    let mut out = File::create_new(path).map_err(TreeError::io("make", path))?;
+    tar_of(entries, &mut out)
+}
+
+fn tar_of(entries: &[Entry], out: &mut File) -> Result<Captured, TreeError> {
     let spared = Sparse { out, hole: 0 };
     let mut out =
         Hashing { out: io::BufWriter::with_capacity(256 << 10, spared), hasher: Hasher::new(), size: 0 };
-    write_tar(&entries, &mut out)?;
+    write_tar(entries, &mut out)?;
     out.out.flush().map_err(crate::layer::LayerError::Out)?;
-    Ok(Captured { diff_id: out.hasher.finish(), size: out.size, warnings })
+    Ok(Captured { diff_id: out.hasher.finish(), size: out.size, warnings: Vec::new() })
 }
 
 /// What an upper tree says, as a layer has it: sorted, with what had to be left out.
-pub(super) fn entries(
+///
+/// # Errors
+/// Those of [`capture`].
+pub fn entries(
     upper: &Path,
     lowers: &[PathBuf],
     flavour: Flavour,

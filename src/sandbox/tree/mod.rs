@@ -25,7 +25,7 @@ mod unpack;
 mod warnings;
 
 pub use bare::{BareOwners, FileId, OwnersByPath, locate};
-pub use capture::{CaptureOptions, capture};
+pub use capture::{CaptureOptions, capture, entries as list, pack};
 pub use compare::{Snapshot, compare, snapshot};
 pub use error::TreeError;
 pub use flatten::flatten;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     context::{Item, Selection},
     graph::{Node, Origin, Tree},
-    layer::{Content, Entry, Kind},
+    layer::Entry,
     oci::Digest,
     recipe::{self, Mount},
     rootfs::Found,
@@ -80,11 +80,7 @@ fn of_context(run: &Run, name: &str, source: &str) -> Result<Bound, StepError> {
 
 fn entry(item: &Item) -> Entry {
     // As on disk: commands may look at it.
-    let mut entry = Entry { mode: item.mode, ..item.entry.clone() };
-    if let Kind::File(Content::File { digest, .. }) = &mut entry.kind {
-        *digest = item.digest;
-    }
-    entry
+    Entry { mode: item.mode, ..item.entry.clone() }
 }
 
 fn of_tree(run: &Arc<Run>, tree: &Tree, source: &str, words: Option<&str>) -> Result<Bound, StepError> {

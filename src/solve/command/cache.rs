@@ -19,6 +19,7 @@ use super::{
     },
     bind::Bound,
     machine::Machine,
+    snapshot::{Imported, import, shown},
     trees::unpack,
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// The directory within a cache's tree that is mounted: its own attributes can then be set like any entry's.
-const DATA: &str = "data";
+pub(super) const DATA: &str = "data";
 
 /// A cache that a step may use as long as this lives.
 #[derive(Debug)]
@@ -59,8 +60,16 @@ pub(super) async fn hold(
         };
         // It may be missing from a tree that is there: a command took it away, or died with it, on the rung without mounts.
         // Nothing is remembered within a build, which such a step may be part of; and where two make it at once, one does.
-        if !run.engine.store.use_folder(&path) || !is_directory(&path.join(DATA)) {
-            unpack(run, machine, &path, beginning(run, cache, from).await?, &[]).await?;
+        let imported = if !run.engine.store.use_folder(&path) || !is_directory(&path.join(DATA)) {
+            let imported = import(run, &name, cache).await;
+            let entries = beginning(run, cache, from, imported.as_ref()).await?;
+            unpack(run, machine, &path, entries, &[]).await?;
+            imported.map(|imported| imported.unpacked(&run.engine.store)).transpose()?
+        } else {
+            None
+        };
+        if path.ends_with(&name) {
+            run.commands.mounts.add(&name, &path, cache, imported);
         }
         held[at] = Some(Held { path: path.join(DATA), lock: Arc::clone(&lock) });
         last = Some((name, path, lock));
@@ -98,7 +107,7 @@ async fn locked(
         Sharing::Shared if !machine.shares_mounts() => Sharing::Locked,
         sharing => sharing,
     };
-    let shown = cache.id.as_ref().unwrap_or(&cache.target);
+    let shown = shown(cache);
     if let Some((path, lock)) = free(&folder, name, sharing)? {
         return Ok((path, Arc::new(named(lock, shown))));
     }
@@ -130,6 +139,11 @@ async fn turn(path: PathBuf) -> Result<File, StoreError> {
     spawned.map_err(StoreError::io("wait for", &path))?;
     let ended = || StoreError::io("wait for", &path)(io::Error::other("the thread that did has ended"));
     given.await.unwrap_or_else(|_| Err(ended()))
+}
+
+/// Waits until nobody uses the cache whose tree is at this path. Nobody does as long as the file lives.
+pub(super) async fn alone(tree: &Path) -> Result<File, StoreError> {
+    turn(tree.with_extension("lock")).await
 }
 
 /// Locks a file, when nobody else has it locked.
@@ -187,6 +201,7 @@ async fn beginning(
     run: &Arc<Run>,
     cache: &CacheMount,
     from: Option<&Bound>,
+    imported: Option<&Imported>,
 ) -> Result<Vec<Entry>, StepError> {
     // It is a path.
     let Some(path) = EntryPath::new(DATA) else { return Ok(Vec::new()) };
@@ -194,7 +209,9 @@ async fn beginning(
     let directory =
         Entry { uid: cache.uid.into(), gid: cache.gid.into(), ..Entry::new(path, Kind::Directory, mode) };
     let mut entries = vec![directory];
-    if let Some(from) = from {
+    if let Some(imported) = imported {
+        entries.extend(imported.entries(DATA));
+    } else if let Some(from) = from {
         entries.extend(blocking_entries(run, from).await?);
     }
     Ok(entries)

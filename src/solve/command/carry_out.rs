@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Instant,
@@ -13,7 +14,7 @@ use super::{
     super::{
         StepError, base_layers,
         made::{Made, has_tar},
-        run::{Run, Trust, blocking, lock},
+        run::{Run, Trust, briefly, lock},
     },
     bind::{Bound, bound},
     certificates,
@@ -27,6 +28,7 @@ use super::{
     options::CommandOptions,
     output::{Line, Lines, Masks},
     record::RunRecord,
+    snapshot::Used,
     trees::{folder, settle},
 };
 use crate::{
@@ -60,6 +62,8 @@ pub(in super::super) struct Commands {
     /// Commands under way by key: two nodes of one key run once.
     running: Mutex<HashMap<Digest, Arc<OnceCell<Did>>>>,
     /// What runs commands of other platforms, by platform.
+    /// The cache mounts that were used.
+    pub(super) mounts: Used,
     emulations: Mutex<HashMap<Platform, Arc<OnceCell<Emulation>>>>,
     emulated: Emulated,
 }
@@ -76,6 +80,7 @@ impl Commands {
             unpacking: Semaphore::new(UNPACKING),
             told: Mutex::default(),
             running: Mutex::default(),
+            mounts: Used::default(),
             emulations: Mutex::default(),
             emulated: Emulated::new(),
         }
@@ -102,12 +107,19 @@ impl Commands {
         self.machine.get_or_try_init(start).await.map(Arc::clone)
     }
 
+    /// The sandbox, if a command has needed it.
+    pub(super) fn started(&self) -> Option<Arc<dyn Machine>> {
+        self.machine.get().cloned()
+    }
+
     /// A file with the certificates that commands get, if they get any.
     pub(super) async fn bundle(&self, store: &Store) -> Result<Option<&Path>, StoreError> {
         let Some(certificates) = &self.options.certificates else { return Ok(None) };
         let write = async || {
             let path = store.temporary_path();
-            std::fs::write(&path, certificates).map_err(StoreError::io("write", &path))?;
+            std::fs::write(&path, certificates)
+                .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)))
+                .map_err(StoreError::io("write", &path))?;
             Ok::<_, StoreError>(path)
         };
         Ok(Some(self.bundle.get_or_try_init(write).await?.as_path()))
@@ -153,17 +165,15 @@ pub(in super::super) async fn carry_out(
     id: NodeId,
     command: &recipe::Run,
 ) -> Result<Carried, StepError> {
-    let (shared, asked) = (Arc::clone(run), command.clone());
-    let (bound, key) = blocking(move || {
-        let node = shared.node_of(id);
-        let bound = bound(&shared, node, &asked)?;
+    let (bound, key) = briefly(|| {
+        let node = run.node_of(id);
+        let bound = bound(run, node, command)?;
         let digests: Vec<Digest> = bound.iter().map(|bound| bound.digest).collect();
-        let (key, parts) = run_key(&shared, node, &asked, &digests)?;
-        shared.journal.keyed(id, key, parts);
-        bound.iter().for_each(|bound| bound.note(&shared));
+        let (key, parts) = run_key(run, node, command, &digests)?;
+        run.journal.keyed(id, key, parts);
+        bound.iter().for_each(|bound| bound.note(run));
         Ok::<_, StepError>((bound, key))
-    })
-    .await??;
+    })?;
     let cell = Arc::clone(lock(&run.commands.running).entry(key).or_default());
     let (mut outcome, mut task) = (Outcome::Cached, None);
     let (tar, index) = cell
@@ -215,8 +225,7 @@ impl New<'_> {
     async fn run(&self) -> Result<(Did, Arc<Running>), StepError> {
         let run = self.run;
         let node = run.node_of(self.id);
-        let (shared, id) = (Arc::clone(run), self.id);
-        let reason = blocking(move || shared.journal.missed(id, None, shared.avoids_cache(id))).await??;
+        let reason = briefly(|| run.journal.missed(self.id, None, run.avoids_cache(self.id)))?;
         if let Some(base) = node.below.base {
             base_layers::begin(run, base);
         }
@@ -308,21 +317,18 @@ impl New<'_> {
         let upper = &ready.execution.root.upper;
         let path = folder(run, machine).join(Made::key_of_tar(&record.diff_id).hex());
         settle(run, machine, upper, &path).await?;
-        let (shared, changes) = (Arc::clone(run), ready.execution.changes.clone());
-        let (id, key) = (self.id, *self.key);
-        blocking(move || {
-            let (store, name) = (&shared.engine.store, &shared.node_of(id).name);
-            let index = rootfs::adopt(store, &record.diff_id, name, &changes)?;
-            if let Some(bundle) = &shared.commands.options.certificates
+        briefly(|| {
+            let (store, name) = (&run.engine.store, &run.node_of(self.id).name);
+            let index = rootfs::adopt(store, &record.diff_id, name, &ready.execution.changes)?;
+            if let Some(bundle) = &run.commands.options.certificates
                 && let Some(path) = certificates::left_in(&index.layer(), bundle)
             {
-                shared.engine.sink.warn(format!(
+                run.engine.sink.warn(format!(
                     "{name}: it changed /{path} in place, which then holds the certificates of this machine"
                 ));
             }
-            store.put_record(Bucket::Runs, &key, &record)?;
-            Ok::<_, StepError>(index)
+            store.put_record(Bucket::Runs, self.key, &record)?;
+            Ok(index)
         })
-        .await?
     }
 }

@@ -13,7 +13,7 @@ use super::{
     super::{
         StepError,
         key::layer_key,
-        run::{Run, blocking},
+        run::{Run, briefly},
         step::view,
     },
     java,
@@ -70,8 +70,7 @@ pub(super) async fn tree(
     below: &Tree,
 ) -> Result<Option<PathBuf>, StepError> {
     let Some(bundle) = run.commands.options.certificates.clone() else { return Ok(None) };
-    let (shared, below) = (Arc::clone(run), below.clone());
-    let entries = blocking(move || entries(&view(&shared, &below), &bundle)).await??;
+    let entries = briefly(|| entries(&view(run, below), &bundle))?;
     if entries.is_empty() {
         return Ok(None);
     }

@@ -304,7 +304,8 @@ async fn resolved(run: &Run, from: &Reference) -> Result<Base, StepError> {
     let (store, registry, sink) = (engine.store.clone(), engine.registry.clone(), engine.sink.clone());
     let resolver = Resolver { store, registry, sink, pull: run.pull };
     let image = ImageSource::Reference(from.clone());
-    Ok(resolver.resolve(&BaseImage { image, platform: Platform::host() }).await?)
+    // What runs commands is this host's, and no input of the build: locks do not have it.
+    Ok(resolver.resolve(&BaseImage { image, platform: Platform::host() }, None).await?)
 }
 
 /// The emulator in an image.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     super::{
         StepError,
-        run::{Run, blocking},
+        run::{Run, briefly},
         step::view,
     },
     account::account,
@@ -42,8 +42,7 @@ pub(super) async fn ready(
     let options = &run.commands.options;
     let mut lower = trees(run, machine, &node.below).await?;
     lower.extend(certificates::tree(run, machine, &node.below).await?);
-    let (shared, below, user) = (Arc::clone(run), node.below.clone(), command.user.clone());
-    let account = blocking(move || account(&view(&shared, &below), &user)).await??;
+    let account = briefly(|| account(&view(run, &node.below), &command.user))?;
     let emulation = run.commands.emulation(run, machine, &node.runs_on).await?;
     // Last of what takes time: it locks caches that others may wait for.
     let mut mounts = mounts::mounts(run, machine, command, bound).await?;

@@ -58,6 +58,16 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
     /// Gives a tree its final name; where there is one with this name, this one goes.
     fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;
 
+    /// What a directory that commands write to holds. `owner` has what nobody has recorded an owner of.
+    fn list<'a>(
+        &'a self,
+        dir: &'a Path,
+        owner: (u32, u32),
+    ) -> BoxFuture<'a, Result<(Vec<Entry>, Vec<String>), Failure>>;
+
+    /// Writes entries that were listed as a tar to a new file.
+    fn pack<'a>(&'a self, entries: Vec<Entry>, out: &'a Path) -> BoxFuture<'a, Result<Captured, Failure>>;
+
     /// Removes a tree.
     fn remove<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;
 }

@@ -31,6 +31,7 @@ mod mounts;
 mod options;
 mod output;
 mod record;
+mod snapshot;
 mod ssh;
 mod start;
 mod sweep;
@@ -40,9 +41,11 @@ pub use emulator::{EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, Ru
 pub use failed::FailedCommand;
 pub use log::log_lines;
 pub use options::{Allowed, CommandOptions, Secret};
+pub use snapshot::SharedMounts;
 pub use sweep::remove_folders;
 
 pub(super) use carry_out::{Carried, Commands, carry_out};
 pub(super) use check::check;
 pub(super) use key::tree_key;
 pub(super) use output::Masks;
+pub(super) use snapshot::export;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
-use super::EmulatorOptions;
+use super::{EmulatorOptions, SharedMounts};
 use crate::{
     recipe::Network,
     sandbox::{Limits, Mode},
@@ -31,6 +31,8 @@ pub struct CommandOptions {
     pub proxies: Vec<(String, String)>,
     /// Where emulators of other platforms are looked for.
     pub emulators: EmulatorOptions,
+    /// Which ways cache mounts go between machines.
+    pub shared_mounts: SharedMounts,
     /// Certificates to trust besides the image's, as PEM.
     pub certificates: Option<Arc<[u8]>>,
 }
@@ -48,6 +50,7 @@ impl Default for CommandOptions {
             agents: BTreeMap::new(),
             proxies: Vec::new(),
             emulators: EmulatorOptions::default(),
+            shared_mounts: SharedMounts::NONE,
             certificates: None,
         }
     }

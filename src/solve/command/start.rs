@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::Failure,
     layer::Entry,
-    sandbox::{Execution, Mode, Sandbox, Settings},
+    sandbox::{Captured, Execution, Mode, Sandbox, Settings},
     store::{Store, TreesHeld},
 };
 
@@ -72,6 +72,18 @@ impl Machine for Sandboxed {
 
     fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>> {
         async move { Ok(self.sandbox.settle(from, to).await?) }.boxed()
+    }
+
+    fn list<'a>(
+        &'a self,
+        dir: &'a Path,
+        owner: (u32, u32),
+    ) -> BoxFuture<'a, Result<(Vec<Entry>, Vec<String>), Failure>> {
+        async move { Ok(self.sandbox.list(dir, owner).await?) }.boxed()
+    }
+
+    fn pack<'a>(&'a self, entries: Vec<Entry>, out: &'a Path) -> BoxFuture<'a, Result<Captured, Failure>> {
+        async move { Ok(self.sandbox.pack(entries, out).await?) }.boxed()
     }
 
     fn remove<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Result<(), Failure>> {

@@ -84,6 +84,14 @@ impl Pair<'_> {
     }
 
     fn files(&self, new: &StepRecord, old: &StepRecord, found: &mut Difference) {
+        if new.layers != old.layers && old.layers > 0 {
+            let number = |layers: u8| Some(Value::Text(layers.to_string()));
+            found.reasons.push(part(
+                "the number of layers it may have",
+                number(old.layers),
+                number(new.layers),
+            ));
+        }
         if new.content.is_some() && new.content == old.content {
             return;
         }

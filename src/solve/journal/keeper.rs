@@ -27,7 +27,7 @@ use crate::{
     store::Store,
 };
 
-use super::super::{Options, StepError, command::Masks, key::Part, run::lock};
+use super::super::{Options, StepError, command::Masks, key::Part, layers::most_layers, run::lock};
 
 /// The record of the build under way, and the one that it is compared with.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Journal {
             started: now().as_millis() as u64,
             ..BuildRecord::default()
         };
-        record.steps = graph.nodes.iter().map(|node| step(graph, node)).collect();
+        record.steps = graph.nodes.iter().map(|node| step(graph, node, options.split_copies)).collect();
         let mut watched = HashSet::new();
         for asked in &options.fail_on_miss {
             let found = select(&record.steps, asked);
@@ -160,13 +160,13 @@ impl Journal {
     }
 
     /// Keeps the record once all is over. `content` gives what is known of a step's result: the content key and, where
-    /// they are at hand, the entries.
+    /// they are at hand, the entries. Gives it back.
     pub(in super::super) fn keep<'a>(
         &self,
         well: bool,
         content: impl Fn(NodeId) -> Option<(Digest, Option<&'a [Entry]>)>,
         sink: &Sink,
-    ) {
+    ) -> BuildRecord {
         let mut record = lock(&self.record);
         let ended = now();
         (record.well, record.ended) = (well, ended.as_millis() as u64);
@@ -182,6 +182,7 @@ impl Journal {
         if let Err(error) = keep(&self.store, &mut record, ended) {
             sink.warn(format!("failed to keep what `imgbuild why` needs: {error}"));
         }
+        record.clone()
     }
 }
 
@@ -229,7 +230,7 @@ fn has_password(value: &str) -> bool {
     authority.is_some_and(|authority| authority.contains('@'))
 }
 
-fn step(graph: &Graph, node: &Node) -> StepRecord {
+fn step(graph: &Graph, node: &Node, split_copies: u8) -> StepRecord {
     let (number, of) = node.number;
     StepRecord {
         stage: node.stage.clone(),
@@ -242,6 +243,7 @@ fn step(graph: &Graph, node: &Node) -> StepRecord {
         command: matches!(node.kind, crate::recipe::StepKind::Run(_)),
         shipped: node.shipped,
         parts: definition(node).1,
+        layers: most_layers(node, split_copies),
         base: node.below.base.map(|base| base.0),
         below: node.below.nodes.iter().map(|node| node.0).collect(),
         origins: node.origins.iter().map(|origin| self::origin(graph, origin)).collect(),

@@ -160,7 +160,8 @@ pub fn export(store: &Store, build: &KeptBuild) -> Vec<u8> {
     canonical(&Exported { imgbuild_record: FORMAT, build: build.record.clone(), files })
 }
 
-fn import(bytes: &[u8]) -> Option<KeptBuild> {
+/// Reads what [`export`] gave; `None`: it is none.
+pub(super) fn import(bytes: &[u8]) -> Option<KeptBuild> {
     let Exported { imgbuild_record: FORMAT, build, files } = serde_json::from_slice(bytes).ok()? else {
         return None;
     };

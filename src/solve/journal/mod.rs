@@ -5,6 +5,8 @@
 //!               │                 └──► records/contents-1/<content key>             each file of a layer, in short
 //!               └─ a step that is not in the cache: what differs from the record before? ─► Event::Missed
 //!
+//!               └──────────► a shared cache: the record, with the lists that it needs
+//!
 //! two records ─► compare ─► Comparison: for each step a hit, or what differs, what it cost, what would help
 //! ```
 //!
@@ -24,12 +26,15 @@ mod kept;
 mod list;
 mod record;
 mod select;
+mod share;
 
 pub use compare::{BaseChange, Comparison, Explained, Verdict, compare};
 pub use kept::{KeptBuild, builds, earlier_of, export, open_build};
 pub use record::{BaseRecord, BuildRecord, ContextRecord, OriginRecord, StepEnd, StepRecord};
+pub use share::{like, open_shared_build, shared_builds};
 
 pub(super) use definition::definition;
 pub(super) use explain::{BASE, LAYER, MOUNTED, VARIABLE};
 pub(super) use keeper::{Journal, is_secret};
 use list::keep_list;
+pub(super) use share::share;

@@ -82,6 +82,8 @@ pub struct StepRecord {
     pub shipped: bool,
     /// What it says, and for a command all that it depends on.
     pub parts: Vec<Part>,
+    /// How many layers it has at the most; 0 in records of before.
+    pub layers: u8,
     /// The image below it, by its place in [`BuildRecord::bases`], where it looks that far down.
     pub base: Option<usize>,
     /// The steps below it, by their places in [`BuildRecord::steps`], lowest first.

@@ -1,28 +1,75 @@
 //! What a copy takes from a build context.
 
+use std::{collections::HashMap, sync::Mutex};
+
 use super::{
-    super::{StepError, place::Identity, run::Run},
+    super::{
+        StepError,
+        place::Identity,
+        run::{Run, lock},
+    },
+    copy_docker::plain,
     source::{Source, SourceItem},
 };
 use crate::{
     context::{Context, Item, Picked, Selection},
+    graph::{NodeId, Origin},
     layer::{Content, Entry, EntryPath, Kind},
-    recipe::{Copy, Rules, Timestamps},
+    recipe::{Copy, Rules, StepKind, Timestamps},
 };
+
+/// What copies take from contexts, found while what lies below them is still being made.
+#[derive(Debug, Default)]
+pub(in super::super) struct Ahead(Mutex<HashMap<Wanted, Vec<Picked>>>);
+
+/// What is wanted of which context.
+pub(in super::super) type Wanted = (String, Selection);
+
+/// What a node takes from a context, if it is well to look for it before the node's turn.
+///
+/// Not where commands come first, which may take minutes: what the user changes meanwhile is what they want to have.
+pub(in super::super) fn wanted_ahead(run: &Run, id: NodeId) -> Option<Wanted> {
+    let node = run.node_of(id);
+    let (StepKind::Copy(copy), [Origin::Context(name)]) = (&node.kind, &node.origins[..]) else {
+        return None;
+    };
+    let command = |id: &NodeId| matches!(run.node_of(*id).kind, StepKind::Run(_));
+    if copy.parents || node.below.nodes.is_empty() || node.below.nodes.iter().any(command) {
+        return None;
+    }
+    let selection = match copy.rules {
+        Rules::Docker => selection(&plain(copy)),
+        Rules::Own => selection(copy),
+    };
+    Some((name.clone(), selection))
+}
+
+/// Looks for it. Blocks.
+pub(in super::super) fn look_ahead(run: &Run, wanted: Wanted) {
+    // A mistake is told when its turn has come.
+    if let Some(Ok(picked)) = run.contexts.get(&wanted.0).map(|context| context.select(&wanted.1)) {
+        lock(&run.ahead.0).insert(wanted, picked);
+    }
+}
 
 /// What the sources of a copy name in a context.
 pub(super) fn sources(run: &Run, name: &str, copy: &Copy) -> Result<Vec<Source>, StepError> {
-    select(context(run, name)?, copy)
+    let wanted = (name.to_owned(), selection(copy));
+    let ahead = lock(&run.ahead.0).remove(&wanted);
+    let picked = match ahead {
+        Some(picked) => picked,
+        None => context(run, name)?.select(&wanted.1)?,
+    };
+    Ok(picked.into_iter().map(|picked| source(picked, copy)).collect())
 }
 
 pub(super) fn select(context: &Context, copy: &Copy) -> Result<Vec<Source>, StepError> {
-    let selection = Selection {
-        sources: copy.sources.clone(),
-        exclude: copy.exclude.clone(),
-        empty_globs: copy.empty_globs,
-    };
-    let picked = context.select(&selection)?;
+    let picked = context.select(&selection(copy))?;
     Ok(picked.into_iter().map(|picked| source(picked, copy)).collect())
+}
+
+fn selection(copy: &Copy) -> Selection {
+    Selection { sources: copy.sources.clone(), exclude: copy.exclude.clone(), empty_globs: copy.empty_globs }
 }
 
 /// A directory of a context, by itself, as it is on disk.
@@ -43,13 +90,7 @@ pub(super) fn file(run: &Run, name: &str, path: &str) -> Result<Content, StepErr
     let not_one = || StepError::NotOneFile { pattern: path.to_owned() };
     match &picked[..] {
         [Picked { directory: None, items, .. }] => match &items[..] {
-            [Item { entry: Entry { kind: Kind::File(content), .. }, digest: known, .. }] => {
-                let mut content = content.clone();
-                if let Content::File { digest, .. } = &mut content {
-                    *digest = *known;
-                }
-                Ok(content)
-            }
+            [Item { entry: Entry { kind: Kind::File(content), .. }, .. }] => Ok(content.clone()),
             _ => Err(not_one()),
         },
         _ => Err(not_one()),
@@ -70,12 +111,9 @@ fn source(picked: Picked, copy: &Copy) -> Source {
         (below, item)
     });
     let item = move |(below, item): (Option<EntryPath>, Item)| {
-        let Item { mut entry, mode, digest: known, mtime, identity } = item;
+        let Item { mut entry, mode, mtime, identity } = item;
         if rules == Rules::Docker {
             entry.mode = mode;
-        }
-        if let Kind::File(Content::File { digest, .. }) = &mut entry.kind {
-            *digest = known;
         }
         if timestamps == Timestamps::Preserve {
             entry.mtime = mtime;

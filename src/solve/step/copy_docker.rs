@@ -83,6 +83,7 @@ impl Copier<'_> {
     /// Puts one source at its place: below the destination at `kept`, if its parents are kept.
     fn source(&mut self, origin: &Origin, kept: Option<EntryPath>, source: Source) -> Result<(), StepError> {
         let Source { path, directory, items, .. } = source;
+        self.placer.reserve(items.size_hint().0);
         if directory {
             // A directory whose parents are kept is itself one of those below the destination.
             let (root, described) = match kept {

@@ -186,6 +186,7 @@ impl Below {
         let place = match path.parent() {
             None => path,
             Some(parent) => match self.resolved(&parent)? {
+                Some(real) if real == parent => path,
                 Some(parent) => parent.join(path.name()),
                 None => EntryPath::new(path.name()).unwrap_or(path),
             },

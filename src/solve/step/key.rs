@@ -218,17 +218,7 @@ mod tests {
             mode: None,
             rules: Rules::Own,
         };
-        let account = |name: &str| Account {
-            name: name.into(),
-            uid: None,
-            group: None,
-            groups: Vec::new(),
-            system: false,
-            home: None,
-            create_home: false,
-            shell: None,
-            comment: None,
-        };
+        let account = |name: &str| Account::named(name.into());
         let copy = Copy::docker(CopySource::Stage(0), vec!["a".into()], Destination::Path(at("a")));
         let file = || Archive::File { from: CopySource::Stage(0), path: "a".into() };
         let steps = [

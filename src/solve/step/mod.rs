@@ -20,6 +20,7 @@ mod unpack;
 
 use std::sync::Arc;
 
+pub(super) use context::{Ahead, look_ahead, wanted_ahead};
 pub(super) use ground::{PlacedLayers, index_of, view};
 pub(super) use key::key;
 

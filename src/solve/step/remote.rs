@@ -6,7 +6,11 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::{
-    super::{StepError, run::Run},
+    super::{
+        StepError,
+        pinned::{commit_of, web_file},
+        run::Run,
+    },
     context::select,
     source::{Source, SourceItem},
 };
@@ -15,7 +19,6 @@ use crate::{
     event::{Outcome, Task},
     layer::{Content, Entry, EntryPath, FileStat, Kind},
     recipe::{Copy, GitSource, UrlSource},
-    remote::checkout,
 };
 
 /// The mode of a file from the web, as Docker has it.
@@ -23,8 +26,7 @@ const MODE: u32 = 0o600;
 
 /// The file at a URL.
 pub(super) fn file(run: &Arc<Run>, source: &UrlSource) -> Result<Source, StepError> {
-    let store = &run.engine.store;
-    let fetch = run.engine.registry.fetch_file(&source.url, source.checksum.as_ref(), store);
+    let fetch = web_file(&run.engine, run.pins.as_deref(), &source.url, source.checksum.as_ref());
     let file = Handle::current().block_on(fetch)?;
     let content = {
         let metadata = file.path.metadata().map_err(StepError::Content)?;
@@ -79,7 +81,7 @@ fn unnamed() -> EntryPath {
 pub(super) fn commit(run: &Arc<Run>, source: &GitSource, copy: &Copy) -> Result<Vec<Source>, StepError> {
     let engine = &run.engine;
     let task = engine.sink.start(Task::Fetch { from: source.shown(), digest: None }, None);
-    let found = checkout(&engine.store, source, engine.registry.certificates())?;
+    let found = commit_of(engine, run.pins.as_deref(), source)?;
     task.finish(Outcome::Done, None);
     let context = Context::open(&found.path, Ignore::none(), &engine.store, &engine.sink)?;
     match copy.sources.is_empty() {

@@ -9,7 +9,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    super::{StepError, place::Placer, run::Run},
+    super::{StepError, pinned::web_file, place::Placer, run::Run},
     archive::{Unpacking, put_archive},
     ground::Below,
     owner::resolve_owner,
@@ -66,7 +66,7 @@ fn index(run: &Arc<Run>, node: &Node, unpack: &Unpack) -> Result<Arc<TarIndex>, 
                 return Ok(index);
             }
             let shown = public_text(url);
-            let file = run.engine.registry.fetch_file(url, unpack.digest.as_ref(), store);
+            let file = web_file(&run.engine, run.pins.as_deref(), url, unpack.digest.as_ref());
             let file = Handle::current().block_on(file)?;
             check(&shown, file.digest)?;
             if let Some(index) = rootfs::load(store, &file.digest)? {

@@ -120,6 +120,7 @@ impl Bench {
             index_annotations: BTreeMap::new(),
             compression: Compression::None,
             split_copies: 1,
+            pins: None,
             pull: false,
             no_cache: false,
             no_cache_stages: BTreeSet::new(),

@@ -12,19 +12,8 @@ use crate::{
 };
 
 pub(super) fn user(inside: &Inside<'_>, step: &raw::UserStep) -> Result<(Said, StepKind), Diagnostic> {
-    let plain = |name| Account {
-        name,
-        uid: None,
-        group: None,
-        groups: Vec::new(),
-        system: false,
-        home: None,
-        create_home: false,
-        shell: None,
-        comment: None,
-    };
     let (text, account) = match &step.user {
-        Or::Short(name) => (name, plain(account_name(inside, name)?)),
+        Or::Short(name) => (name, Account::named(account_name(inside, name)?)),
         Or::Long(fields) => {
             let some = |text: &Option<Text>| match text {
                 Some(text) => field(inside, text).map(Some),
@@ -49,7 +38,7 @@ pub(super) fn user(inside: &Inside<'_>, step: &raw::UserStep) -> Result<(Said, S
                 create_home: fields.create_home.unwrap_or(false),
                 shell: some(&fields.shell)?,
                 comment: some(&fields.comment)?,
-                ..plain(account_name(inside, &fields.name)?)
+                ..Account::named(account_name(inside, &fields.name)?)
             };
             (&fields.name, account)
         }

@@ -18,7 +18,8 @@ fn job() -> Job {
 
 #[test]
 fn a_pushed_image_is_what_the_outputs_say() {
-    let registry = real_registry::Registry::start(real_registry::Options { basic: true, tls: false });
+    let registry =
+        real_registry::Registry::start(real_registry::Options { basic: true, ..Default::default() });
     let (job, host) = (job(), registry.host());
     let names = format!("{host}/app:1.4.2\n{host}/app:latest");
     let output = job.run(

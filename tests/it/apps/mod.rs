@@ -3,7 +3,7 @@
 //! They download packages from Debian and PyPI, and their bases are the stand-ins of `fixtures/bases`.
 
 mod application;
-mod bases;
+pub(crate) mod bases;
 mod fastapi_dash;
 mod gpx_art;
 mod http;

@@ -3,5 +3,6 @@
 mod arguments;
 mod help;
 mod layouts;
+mod login;
 mod signals;
 mod streams;

@@ -1,25 +1,9 @@
 //! Contexts that are not the directory the program runs in.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use super::*;
-
-fn repository(folder: &Path, files: &[(&str, &str)]) {
-    for (path, content) in files {
-        let path = folder.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    for args in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "x"]] {
-        let status = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false"])
-            .args(args)
-            .current_dir(folder)
-            .env("GIT_COMMITTER_DATE", "@1234 +0000")
-            .status();
-        assert!(status.unwrap().success(), "{args:?}");
-    }
-}
+use crate::support::git::{Daemon, repository};
 
 #[test]
 fn a_tar_on_standard_input_is_a_context() {
@@ -151,41 +135,4 @@ fn a_repository_is_a_context_and_a_source() {
     context.write("Dockerfile", format!("FROM scratch\nADD --checksum=0000 {url} /y/\n"));
     assert!(refused(&context, &[]).contains("should be the commit 0000 but is"));
     assert!(refused(&context, &[&format!("{url}#none")]).contains("has no branch, tag or commit \"none\""));
-}
-
-/// git's own server, for what lies below a directory.
-struct Daemon {
-    port: u16,
-    child: std::process::Child,
-}
-
-impl Daemon {
-    fn start(root: &Path) -> Self {
-        // A port that was free a moment ago: git's server takes none that is open already.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        // Itself and not through `git`, which would leave it behind when it is killed.
-        let folder = Command::new("git").arg("--exec-path").output().unwrap().stdout;
-        let folder = String::from_utf8(folder).unwrap();
-        let child = Command::new(Path::new(folder.trim()).join("git-daemon"))
-            .args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"])
-            .arg(format!("--port={port}"))
-            .arg(format!("--base-path={}", root.display()))
-            .env("GIT_CONFIG_COUNT", "1")
-            .env("GIT_CONFIG_KEY_0", "safe.directory")
-            .env("GIT_CONFIG_VALUE_0", "*")
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::yield_now();
-        }
-        Self { port, child }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

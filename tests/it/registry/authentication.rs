@@ -41,7 +41,7 @@ async fn wrong_or_missing_credentials_are_denied_with_hints() {
     let error = Bench::new().client.resolve(&reference).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied);
     assert!(
-        error.hints()[0].starts_with(&format!("run `docker login {}`", fake.host())),
+        error.hints()[0].starts_with(&format!("run `imgbuild login {}`", fake.host())),
         "{:?}",
         error.hints()
     );

@@ -1,6 +1,8 @@
 //! The registry client.
 
 mod authentication;
+mod ecr;
+mod limits;
 mod pulling;
 mod pushing;
 mod real;

@@ -291,7 +291,7 @@ async fn where_nobody_has_it_each_place_is_quoted() {
         let itself = told.find(&format!("; {}: 127.0.0.1 answered 403", origin.host()));
         assert!(mirror.is_some() && mirror < itself, "{told}");
         assert_eq!((error.kind(), told.matches("failed to").count()), (Kind::Denied, 1), "{told}");
-        assert!(error.hints()[0].contains("docker login"), "{:?}", error.hints());
+        assert!(error.hints()[0].contains("imgbuild login"), "{:?}", error.hints());
     }
 }
 

@@ -136,7 +136,7 @@ async fn with_a_password() {
 
 #[tokio::test]
 async fn with_tls_and_a_password() {
-    round_trip(Options { basic: true, tls: true }).await;
+    round_trip(Options { basic: true, tls: true, ..Options::default() }).await;
 }
 
 #[tokio::test]

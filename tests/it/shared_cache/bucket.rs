@@ -131,3 +131,18 @@ fn a_second_machine_builds_from_what_the_first_has_left() {
     two_machines(&flag, &credentials);
     assert!(server.names().iter().all(|name| name.starts_with("ci/")), "{:?}", server.names());
 }
+
+#[test]
+fn keys_come_from_profiles_too() {
+    let server = S3::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    let keys = "aws_access_key_id = AKIA\naws_secret_access_key = hunter2\n";
+    std::fs::write(&config, format!("[profile ci]\n{keys}")).unwrap();
+    let flag = format!(
+        "type=s3,bucket=cache,region=eu-west-1,prefix=ci,endpoint_url={},use_path_style=true",
+        server.url()
+    );
+    let credentials = [("AWS_PROFILE", "ci"), ("AWS_CONFIG_FILE", config.to_str().unwrap())];
+    two_machines(&flag, &credentials);
+}

@@ -4,9 +4,12 @@ mod actions;
 mod bucket;
 mod directory;
 mod export;
+mod mounts;
 mod program;
 mod registry;
+mod signed;
 mod steps;
+mod why;
 
 use std::{
     path::Path,
@@ -79,7 +82,10 @@ impl Machine {
         let blob: Vec<u8> = (0..40u32 << 18).flat_map(|number| number.to_le_bytes()).collect();
         let digest = self.store.put_blob(&blob).unwrap();
         let mut entry = self.entry("large");
-        entry.layer.as_mut().unwrap().descriptor = Descriptor::new(GZIP, digest, blob.len() as u64);
+        let layer = entry.layer.as_mut().unwrap();
+        (layer.descriptor, layer.size) =
+            (Descriptor::new(GZIP, digest, blob.len() as u64), blob.len() as u64);
+        entry.tar = Some(Tar { diff_id: layer.diff_id, size: layer.size });
         (entry, blob)
     }
 

@@ -208,7 +208,7 @@ async fn a_cache_that_may_not_be_written_is_no_failure_unless_asked_for() {
     cache.put(machine.entry("a"), Part::Between);
     let error = cache.finish(BUDGET).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied);
-    assert!(error.hints()[0].contains("docker login"), "{:?}", error.hints());
+    assert!(error.hints()[0].contains("imgbuild login"), "{:?}", error.hints());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod cli;
+pub mod git;
 pub mod image;
 #[allow(dead_code, reason = "not every option is used by a test at all times")]
 pub mod real_registry;

@@ -16,8 +16,12 @@ use tempfile::TempDir;
 pub struct Options {
     /// Asks for the user `me` with the password `secret`.
     pub basic: bool,
+    /// Asks for this user and password instead.
+    pub user: Option<(&'static str, &'static str)>,
     /// Speaks TLS with a certificate of an authority of its own.
     pub tls: bool,
+    /// Keeps a log of all requests.
+    pub log: bool,
 }
 
 /// The registry. It is killed when it is dropped, and its storage deleted.
@@ -54,14 +58,15 @@ impl Registry {
         let at = |name: &str| folder.path().join(name);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut config = format!(
-            "version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
+            "version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: {}\nstorage:\n  filesystem:\n    \
              rootdirectory: {}\n  delete:\n    enabled: true\n",
+            !options.log,
             at("storage").display()
         );
-        if options.basic {
-            // "secret", hashed with bcrypt at its lowest cost.
+        if let Some((user, password)) = options.user.or(options.basic.then(Self::user)) {
+            // Hashed with bcrypt at its lowest cost.
             let output = Command::new("htpasswd")
-                .args(["-nbB", "-C", "4", "me", "secret"])
+                .args(["-nbB", "-C", "4", user, password])
                 .output()
                 .expect("the program htpasswd (Debian: apache2-utils) is needed for this test");
             assert!(output.status.success());
@@ -93,7 +98,7 @@ impl Registry {
             .arg(at("config.yml"))
             .env("OTEL_TRACES_EXPORTER", "none")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(fs::File::create(at("requests")).unwrap())
             .stderr(fs::File::create(at("log")).unwrap())
             .spawn()
             .expect("the program docker-registry (Debian: docker-registry) is needed for this test");
@@ -119,6 +124,31 @@ impl Registry {
     /// Its name in references.
     pub fn host(&self) -> String {
         format!("localhost:{}", self.port)
+    }
+
+    /// How many requests came with this method and a path that ends so.
+    pub fn count(&self, method: &str, path: &str) -> usize {
+        let requests = fs::read_to_string(self.folder.path().join("requests")).unwrap();
+        let (begin, end) = (format!("\"{method} "), format!("{path} HTTP/1.1\""));
+        requests.lines().filter(|line| line.contains(&begin) && line.contains(&end)).count()
+    }
+
+    /// The bytes of all blobs that it holds.
+    pub fn stored(&self) -> u64 {
+        let mut folders = vec![self.folder.path().join("storage")];
+        let mut bytes = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ if entry.file_name() == "data" => {
+                        bytes += entry.metadata().map_or(0, |found| found.len())
+                    }
+                    _ => {}
+                }
+            }
+        }
+        bytes
     }
 
     /// The certificate authority, as PEM, if it speaks TLS.

@@ -73,6 +73,18 @@ pub enum Mounts {
     Refused(u16),
 }
 
+/// What cannot be deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keeps {
+    /// Tags and manifests can be.
+    #[default]
+    Nothing,
+    /// Manifests can be, tags alone not, as with distribution 2.
+    Tags,
+    /// Nothing can be.
+    All,
+}
+
 /// How the registry behaves throughout.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -102,6 +114,10 @@ pub struct Options {
     pub page: Option<usize>,
     /// Tags that exist cannot be changed.
     pub immutable: bool,
+    /// `?tag=` of a manifest's digest sets tags.
+    pub many_tags: bool,
+    /// What cannot be deleted.
+    pub keeps: Keeps,
     /// `OCI-Subject` of written manifests.
     pub subject: Option<String>,
     /// `Warning` of all answers.
@@ -236,6 +252,11 @@ impl Fake {
     /// Adds a fault for requests to come.
     pub fn inject(&self, rule: Rule) {
         self.state().rules.push(rule);
+    }
+
+    /// Takes back all faults.
+    pub fn forget_rules(&self) {
+        self.state().rules.clear();
     }
 
     /// All requests that came, and forgets them.

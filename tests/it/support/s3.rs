@@ -1,4 +1,4 @@
-//! An S3 server: moto's, which the first test that wants it installs into a virtual environment of Python.
+//! A server of S3, and of what else of AWS is asked for: moto's, which the first test that wants it installs into a virtual environment of Python.
 
 use std::{
     fs::{self, File},
@@ -49,6 +49,21 @@ impl S3 {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.host)
+    }
+
+    /// Does something with ECR, and gives its answer.
+    pub fn ecr(&self, action: &str, body: &str) -> serde_json::Value {
+        let mut stream = TcpStream::connect(&self.host).unwrap();
+        let (host, length) = (&self.host, body.len());
+        let name = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/ecr/aws4_request";
+        let target = format!("AmazonEC2ContainerRegistry_V20150921.{action}");
+        let head = format!("Host: {host}\r\nContent-Length: {length}\r\nAuthorization: {name}");
+        let kind = format!("Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: {target}");
+        write!(stream, "POST / HTTP/1.0\r\n{head}\r\n{kind}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, json) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 
     /// The names of all objects, sorted.

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{Method, Response, StatusCode};
 use imgbuild::oci::Digest;
 
-use super::{Auth, BoxError, Mounts, Options, Reply, Seen, State};
+use super::{Auth, BoxError, Keeps, Mounts, Options, Reply, Seen, State};
 
 pub(super) fn full(bytes: impl Into<Bytes>) -> BoxBody<Bytes, BoxError> {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed()
@@ -129,6 +129,7 @@ impl Exchange {
         match (kind, rest.strip_prefix("uploads/")) {
             ("blobs", Some(upload)) => self.upload(method, &repository, upload, &body),
             ("blobs", None) => self.read_blob(&repository, &rest),
+            ("manifests", _) if method == Method::DELETE => self.delete(&repository, &rest),
             ("manifests", _) if method == Method::PUT => self.write_manifest(&repository, &rest, body),
             ("manifests", _) => self.read_manifest(method, &repository, &rest),
             _ => self.tags(&repository),
@@ -230,8 +231,32 @@ impl Exchange {
         if !self.options.no_digest {
             headers.push(("docker-content-digest", digest.to_string()));
         }
+        if self.options.many_tags {
+            for tag in self.query("tag") {
+                let there = state.manifests[&key(target)].clone();
+                state.manifests.insert(key(&tag), there);
+                headers.push(("oci-tag", tag));
+            }
+        }
         headers.extend(self.options.subject.clone().map(|subject| ("oci-subject", subject)));
         self.reply(201, &headers, "")
+    }
+
+    fn delete(&self, repository: &str, target: &str) -> Reply {
+        match (self.options.keeps, target.contains(':')) {
+            (Keeps::All, _) => return self.error(405, "UNSUPPORTED"),
+            (Keeps::Tags, false) => return self.error(400, "DIGEST_INVALID"),
+            _ => {}
+        }
+        let mut state = self.state.lock().unwrap();
+        let key = (repository.to_owned(), target.to_owned());
+        let Some((_, bytes)) = state.manifests.remove(&key) else {
+            return self.error(404, "MANIFEST_UNKNOWN");
+        };
+        if target.contains(':') {
+            state.manifests.retain(|(of, _), (_, other)| of != repository || *other != bytes);
+        }
+        self.reply(202, &[], "")
     }
 
     fn tags(&self, repository: &str) -> Reply {
