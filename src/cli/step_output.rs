@@ -30,7 +30,7 @@ fn outputs(built: &[Delivered]) -> Vec<(&'static str, String)> {
     let lines =
         |of: &dyn Fn(&Delivered) -> Vec<String>| built.iter().flat_map(of).collect::<Vec<_>>().join("\n");
     vec![
-        ("digest", lines(&|one| vec![one.built.root().digest.to_string()])),
+        ("digest", lines(&|one| vec![one.set_index.unwrap_or(one.built.root().digest).to_string()])),
         ("imageid", lines(&|one| vec![image_id(&one.built).to_string()])),
         (
             "metadata",
