@@ -27,6 +27,8 @@ pub(super) struct Delivered {
     pub(super) names: Vec<Reference>,
     /// Where it went besides the store, in words: `pushed to ghcr.io/me/app:1.0`.
     pub(super) went: Vec<String>,
+    /// The index of the set that the build is a part of, once that is complete.
+    pub(super) set_index: Option<Digest>,
     /// What `--metadata-file` has.
     pub(super) metadata: Vec<u8>,
     /// How its names came about.
@@ -124,7 +126,7 @@ pub(super) async fn deliver(
     if let Some(path) = &settings.metadata_file {
         output::write_file(path, &metadata)?;
     }
-    Ok(Delivered { built, names, went, metadata, resolved: ResolvedNames::default() })
+    Ok(Delivered { built, names, went, set_index, metadata, resolved: ResolvedNames::default() })
 }
 
 /// Who moves the tags.

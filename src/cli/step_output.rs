@@ -1,12 +1,12 @@
 //! What later steps of a job learn of a build.
 
-use std::{fs::OpenOptions, io::Write};
-
-use serde_json::json;
+use std::{collections::BTreeMap, fs::OpenOptions, io::Write};
 
 use super::{
     outputs::{Delivered, image_id},
     printer::HostError,
+    tags::Plan,
+    tags_text::json_of,
 };
 use crate::{
     error::Failure,
@@ -30,7 +30,7 @@ fn outputs(built: &[Delivered]) -> Vec<(&'static str, String)> {
     let lines =
         |of: &dyn Fn(&Delivered) -> Vec<String>| built.iter().flat_map(of).collect::<Vec<_>>().join("\n");
     vec![
-        ("digest", lines(&|one| vec![one.built.root().digest.to_string()])),
+        ("digest", lines(&|one| vec![one.set_index.unwrap_or(one.built.root().digest).to_string()])),
         ("imageid", lines(&|one| vec![image_id(&one.built).to_string()])),
         (
             "metadata",
@@ -40,7 +40,7 @@ fn outputs(built: &[Delivered]) -> Vec<(&'static str, String)> {
         ("version", lines(&|one| one.resolved.plan.iter().filter_map(|plan| plan.version.clone()).collect())),
         ("labels", lines(&labels)),
         ("annotations", lines(&annotations)),
-        ("json", list(built.iter().map(document))),
+        ("json", document(built)),
     ]
 }
 
@@ -53,18 +53,10 @@ fn list(objects: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// The output `json` of docker/metadata-action, and the version.
-fn document(one: &Delivered) -> String {
-    let plan = one.resolved.plan.clone().unwrap_or_default();
-    let names: Vec<_> = one.names.iter().map(Reference::to_string).collect();
-    let document = json!({
-        "version": plan.version.unwrap_or_default(),
-        "tags": names,
-        "tag-names": plan.tags.iter().map(|tag| &tag.tag).collect::<Vec<_>>(),
-        "labels": plan.labels,
-        "annotations": annotations(one),
-    });
-    format!("{document:#}")
+/// What `imgbuild tags --json` prints: the output `json` of docker/metadata-action, and more.
+fn document(built: &[Delivered]) -> String {
+    let plan = |one: &Delivered| Plan { resolved: one.resolved.clone(), known: BTreeMap::new() };
+    json_of(&built.iter().map(plan).collect::<Vec<_>>()).trim_end().to_owned()
 }
 
 fn labels(one: &Delivered) -> Vec<String> {
