@@ -80,7 +80,7 @@ impl Place {
     }
 
     pub(super) async fn put(&self, part: usize, record: &Record) -> Result<(), Failure> {
-        self.write(&self.reference(part), record.to_bytes(&now())).await
+        self.write(&self.reference(part), record.to_bytes(&self.id, &now())).await
     }
 
     pub(super) async fn mark(&self, marker: &Marker) -> Result<(), Failure> {

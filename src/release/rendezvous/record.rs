@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(plan.goals().unwrap(), goals);
         for claims in [true, false] {
             let record = Record { images: vec![image.clone()], plan: plan.clone(), claims };
-            let bytes = record.to_bytes("2026-01-02T03:04:05Z");
+            let bytes = record.to_bytes("7", "2026-01-02T03:04:05Z");
             assert_eq!(Record::parse(&bytes).unwrap(), record);
             assert_eq!(written(&bytes).unwrap().as_second(), 1_767_323_045);
             assert!(Marker::parse(&bytes).is_err());
