@@ -35,7 +35,7 @@ Examples:
   imgbuild cache gc --max-size 10GB     what was used least recently goes
   imgbuild cache clear mounts           cache mounts alone
   imgbuild cache clear                  all but images
-  imgbuild cache keygen ci.key          a key to sign shared caches with, and ci.key.pub";
+  imgbuild cache keygen ci.key          a key that signs shared caches";
 
 /// Show and limit what is kept for later builds
 #[derive(Debug, Args)]

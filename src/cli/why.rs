@@ -35,8 +35,7 @@ Examples:
   imgbuild why --list            the builds that can be compared, and their ids
   imgbuild why --export 3f2a91c0 > ci.json
   imgbuild why --from ci.json    the last build here against another machine's
-  imgbuild why --cache-from ghcr.io/me/cache --from cache
-                                 the same against the last one that a cache knows";
+  imgbuild why --from cache --cache-from REF    against a cache's last build";
 
 /// Explain why steps were not in the cache
 #[derive(Debug, Args)]
