@@ -7,6 +7,7 @@ use super::{
     outputs::told,
     printer::Printer,
     publishing::{Said, Work},
+    release_ls, release_notes,
 };
 use crate::{
     error::Failure,
@@ -19,11 +20,13 @@ const EXAMPLES: &str = "\
 Of each push, imgbuild keeps what its tags pointed to before.
 
 Examples:
+  imgbuild release notes ghcr.io/me/app:1.4.2
+  imgbuild release ls ghcr.io/me/app
   imgbuild release status
   imgbuild release resume                          the last one that was not finished
   imgbuild release rollback 20260301-174210-5e1f00";
 
-/// Finish or undo what was pushed
+/// Tell what was released; finish or undo what was pushed
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReleaseArgs {
@@ -33,6 +36,8 @@ pub(super) struct ReleaseArgs {
 
 #[derive(Debug, Subcommand)]
 enum ReleaseCommand {
+    Notes(release_notes::NotesArgs),
+    Ls(release_ls::LsArgs),
     Status(StatusArgs),
     Resume(ResumeArgs),
     Rollback(RollbackArgs),
@@ -80,6 +85,8 @@ pub(super) async fn run(
     environment: Environment,
 ) -> Result<ExitStatus, Failure> {
     match args.command {
+        ReleaseCommand::Notes(args) => release_notes::run(args, global, environment).await,
+        ReleaseCommand::Ls(args) => release_ls::run(args, global, environment).await,
         ReleaseCommand::Status(args) => status(&args, &global),
         ReleaseCommand::Resume(args) => {
             let work = Work::begin(global, &args.registry, args.tags.terms(), environment)?;

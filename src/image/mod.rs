@@ -30,7 +30,7 @@ pub use fetch::{fetch, fetch_layer, origin_of, remember_origin};
 pub use finding::{Finding, Problem, Validation};
 pub use layout::{Layout, LayoutError, REF_NAME};
 pub use pinned::pinned;
-pub use read::{ImageDocuments, ImageTree, ReadError, read_document, read_tree};
+pub use read::{ImageDocuments, ImageTree, ReadError, is_image_config, read_document, read_tree};
 pub use resolve::Resolver;
 pub use source::BlobSource;
 pub use validate::Validator;

@@ -156,7 +156,7 @@ pub(super) fn is_attestation(descriptor: &Descriptor) -> bool {
 }
 
 /// The config's media type says whether it is an image: artifacts have manifests too.
-pub(super) fn is_image_config(media_type: &str) -> bool {
+pub fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, media_type::CONFIG | media_type::DOCKER_CONFIG)
 }
 

@@ -7,6 +7,9 @@ use crate::{
     oci::{Digest, JsonError, Reference},
 };
 
+/// The label of an image's version (image-spec `annotations.md`).
+pub(super) const VERSION: &str = "org.opencontainers.image.version";
+
 /// What went wrong with a release.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
@@ -138,6 +141,14 @@ pub enum ReleaseError {
         /// What is wrong.
         source: JsonError,
     },
+    /// Which version an image is cannot be told, so that neither can the one before.
+    #[error(
+        "which release came before {0} cannot be told: neither its tag nor its label {VERSION} is a version"
+    )]
+    NoVersion(String),
+    /// A task ended without a result: a defect.
+    #[error("a task that reads packages failed: {0}")]
+    Worker(String),
     /// The image has nothing for a platform.
     #[error("{name} has no image for {platform}")]
     NoPlatform {
@@ -198,7 +209,8 @@ impl Explain for ReleaseError {
             | Self::Absent(_)
             | Self::NoPlatform { .. }
             | Self::PartsMissing { .. } => Kind::NotFound,
-            Self::NoName | Self::Twice { .. } | Self::NoImage { .. } => Kind::Input,
+            Self::Worker(_) => Kind::Internal,
+            Self::NoName | Self::NoVersion(_) | Self::Twice { .. } | Self::NoImage { .. } => Kind::Input,
             Self::Incomplete { .. } | Self::NotDeleted(_) | Self::NoDeletion { .. } => Kind::Network,
             Self::Journal { .. } | Self::Document { .. } | Self::Record { .. } => Kind::Build,
         }
@@ -240,6 +252,7 @@ impl Explain for ReleaseError {
             Self::NoPlatform { there, .. } if !there.is_empty() => {
                 vec![format!("it has {}", there.join(", "))]
             }
+            Self::NoVersion(_) => vec!["--from names the release before".into()],
             Self::Twice { .. } => vec!["leave one of them out".into()],
             _ => Vec::new(),
         }

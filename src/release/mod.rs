@@ -13,6 +13,7 @@
 //! | `journal`, `resume`, `rollback` | what is kept of a release, and what can be done with it later |
 //! | `gather` | an image's documents, from wherever it is |
 //! | `merge`, `referrers`, `remove` | indices of several images; what is attached to one; deleting |
+//! | `notes` | what has changed since the release before; which versions there are |
 //! | `rendezvous` | parts of an image that several machines make |
 //!
 //! This room does not know how layers are made, nor which rules gave the tags.
@@ -24,6 +25,7 @@ mod gather;
 mod goal;
 mod journal;
 mod merge;
+pub mod notes;
 mod publish;
 mod referrers;
 mod remove;

@@ -58,7 +58,7 @@ pub async fn copy_referrers(
 }
 
 /// Registries that do not list referrers themselves keep the list under a tag, which whoever attaches something writes.
-async fn keep_listed(
+pub(super) async fn keep_listed(
     registry: &Client,
     repository: &Repository,
     subject: &Digest,

@@ -70,7 +70,7 @@ fn trimmed(text: String) -> String {
 
 /// What a plumbing command of git prints. Nothing that the repository says is executed, whosever it is: see
 /// `solve::created`, which asks in the same way.
-fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
+pub(super) fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"GIT_") {

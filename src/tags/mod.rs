@@ -28,6 +28,7 @@ pub use flavor::{Flavor, Latest};
 pub use plan::{Line, Movement, PlannedTag, Scheme, TagPlan};
 pub use planning::{Note, Planned, plan};
 pub use rule::{Rule, WORDS};
+pub use version::at_end as version_at_end;
 
 #[cfg(test)]
 mod tests;

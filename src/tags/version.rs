@@ -24,7 +24,7 @@ pub(super) fn plain(version: &Version) -> String {
 }
 
 /// A full version at the end of a text, and what comes before it, without a `v`: `api/` and 1.2.3 in `api/v1.2.3`.
-pub(super) fn at_end(text: &str) -> Option<(&str, Version)> {
+pub fn at_end(text: &str) -> Option<(&str, Version)> {
     let mut before = None;
     for (at, character) in text.char_indices() {
         let starts =

@@ -25,6 +25,8 @@ const COMMANDS: &[&[&str]] = &[
     &["index", "-h"],
     &["rm", "-h"],
     &["release", "-h"],
+    &["release", "notes", "-h"],
+    &["release", "ls", "-h"],
     &["release", "status", "-h"],
     &["release", "resume", "-h"],
     &["release", "rollback", "-h"],
