@@ -23,7 +23,7 @@ Examples:
   imgbuild release notes ghcr.io/me/app:1.4.2
   imgbuild release ls ghcr.io/me/app
   imgbuild release status
-  imgbuild release resume                          the last one that was not finished
+  imgbuild release resume         the last one that was not finished
   imgbuild release rollback 20260301-174210-5e1f00";
 
 /// Tell what was released; finish or undo what was pushed
