@@ -22,7 +22,7 @@ Newest version first, then images without one. Of each platform, the digest of i
 
 Examples:
   imgbuild release ls ghcr.io/me/app
-  imgbuild release ls ghcr.io/me/app --json | jq -r '.[0].platforms[\"linux/arm64\"]'";
+  imgbuild release ls ghcr.io/me/app --json | jq -r '.[0].version'";
 
 /// List a repository's versions, with their platforms, digests and tags
 #[derive(Debug, Args)]

@@ -23,8 +23,8 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-The release before is the highest lower version among the repository's tags. Commits are those of the git repository
-that the current directory is in.
+The release before is the highest lower version among the repository's tags. Commits are those \
+of the git repository that the current directory is in.
 
 Examples:
   imgbuild release notes ghcr.io/me/app:1.4.2 > notes.md

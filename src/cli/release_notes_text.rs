@@ -82,7 +82,7 @@ fn package_table(packages: &[PackageChange], all: &[PlatformNotes]) -> String {
         };
         text.push_str(&format!(
             "| {}{} | {of} | {} | {} |\n",
-            escaped(name),
+            code(name),
             only(platforms, all),
             versions(from),
             versions(to)
@@ -136,8 +136,8 @@ fn short(instruction: &str) -> String {
     const MOST: usize = 80;
     let words = instruction.split_whitespace().collect::<Vec<_>>().join(" ");
     match words.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", escaped(&words[..end])),
-        None => escaped(&words),
+        Some((end, _)) => code(&format!("{}…", &words[..end])),
+        None => code(&words),
     }
 }
 
@@ -161,9 +161,11 @@ fn escaped(text: &str) -> String {
     plain
 }
 
+/// A text as code: nothing in it is markup, nor the mention of somebody (`@types/node`).
 fn code(text: &str) -> String {
-    let plain: String = text.chars().filter(|c| !c.is_control() && !"`|".contains(*c)).collect();
-    format!("`{plain}`")
+    let plain: String = text.chars().filter(|character| !character.is_control()).collect();
+    // Cells of tables end at a bar also within code.
+    format!("`{}`", plain.replace('`', "'").replace('|', "\\|"))
 }
 
 #[cfg(test)]
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn texts_are_no_markup() {
         assert_eq!(escaped("a|b <i>\n[x](y) `c` \\"), "a\\|b \\<i\\>\\[x\\](y) \\`c\\` \\\\");
-        assert_eq!(code("a`b|c\n"), "`abc`");
+        assert_eq!(code("a`b|c\n"), "`a'b\\|c`");
     }
 
     #[test]

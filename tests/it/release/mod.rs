@@ -4,5 +4,6 @@ mod attached;
 mod commands;
 mod decisions;
 mod killed;
+mod notes;
 mod rendezvous;
 mod scene;
