@@ -16,6 +16,9 @@ use crate::{
 /// What takes a command's output as it comes.
 pub(super) type Output<'a> = &'a mut (dyn FnMut(Stream, &[u8]) + Send);
 
+/// What a directory holds, and what had to be left out.
+pub(super) type Listing = (Vec<Entry>, Vec<String>);
+
 /// How a command ended.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -59,11 +62,7 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
     fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// What a directory that commands write to holds. `owner` has what nobody has recorded an owner of.
-    fn list<'a>(
-        &'a self,
-        dir: &'a Path,
-        owner: (u32, u32),
-    ) -> BoxFuture<'a, Result<(Vec<Entry>, Vec<String>), Failure>>;
+    fn list<'a>(&'a self, dir: &'a Path, owner: (u32, u32)) -> BoxFuture<'a, Result<Listing, Failure>>;
 
     /// Writes entries that were listed as a tar to a new file.
     fn pack<'a>(&'a self, entries: Vec<Entry>, out: &'a Path) -> BoxFuture<'a, Result<Captured, Failure>>;
