@@ -18,11 +18,12 @@ const EXAMPLES: &str = "\
 The same images give the same index: it is sorted by platform. Images of other repositories are copied.
 
 Examples:
-  imgbuild index create -t ghcr.io/me/app:1.4.2 ghcr.io/me/app@sha256:… ghcr.io/me/app@sha256:…
-  imgbuild index create -t ghcr.io/me/app:1.4.2 --append ghcr.io/me/app:riscv64";
+  imgbuild index create -t me/app:1.4 me/app:1.4-amd64 me/app:1.4-arm64
+  imgbuild index create -t ghcr.io/me/app:1.4 --append ghcr.io/me/app:riscv64";
 
 /// Make an index of images
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct IndexArgs {
     #[command(subcommand)]
     command: IndexCommand,

@@ -21,7 +21,7 @@ Nothing is built, and digests stay as they are. Within a registry, layers are li
 Examples:
   imgbuild promote ghcr.io/me/app:rc ghcr.io/me/app:1.4.2 ghcr.io/me/app:latest
   imgbuild promote ghcr.io/me/app@sha256:… docker.io/me/app:1.4.2 --referrers
-  imgbuild promote ghcr.io/me/app:1.4.2 --platform linux/arm64 registry.example/edge/app:1.4.2";
+  imgbuild promote ghcr.io/me/app:1.4 --platform linux/arm64 quay.io/me/edge:1.4";
 
 /// Give an image of a registry further names, there or elsewhere
 #[derive(Debug, Args)]

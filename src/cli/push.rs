@@ -18,7 +18,7 @@ Everything goes to all registries by digest first; tags are moved at the end.
 
 Examples:
   imgbuild build -o type=oci,dest=image.tar && scan image.tar
-  imgbuild push oci-archive:image.tar ghcr.io/me/app:1.4.2 docker.io/me/app:1.4.2
+  imgbuild push oci-archive:image.tar ghcr.io/me/app:1.4 quay.io/me/app:1.4
   imgbuild push app ghcr.io/me/app:main     an image of the local store
   imgbuild push 0eb355ee3a11 ghcr.io/me/app:1.4.2";
 

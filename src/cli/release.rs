@@ -20,7 +20,7 @@ Of each push, imgbuild keeps what its tags pointed to before.
 
 Examples:
   imgbuild release status
-  imgbuild release resume                          the last one that was not finished
+  imgbuild release resume         the last one that was not finished
   imgbuild release rollback 20260301-174210-5e1f00";
 
 /// Finish or undo what was pushed

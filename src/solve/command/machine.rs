@@ -16,9 +16,6 @@ use crate::{
 /// What takes a command's output as it comes.
 pub(super) type Output<'a> = &'a mut (dyn FnMut(Stream, &[u8]) + Send);
 
-/// What a directory holds, and what had to be left out.
-pub(super) type Listing = (Vec<Entry>, Vec<String>);
-
 /// How a command ended.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -27,6 +24,9 @@ pub(super) struct Ended {
     pub(super) captured: Option<Captured>,
     pub(super) warnings: Vec<String>,
 }
+
+/// What a directory holds, and what is not told of it.
+pub(super) type Listed = (Vec<Entry>, Vec<String>);
 
 /// What runs commands: the sandbox, or a test's stand-in for it.
 pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
@@ -62,7 +62,7 @@ pub(in super::super) trait Machine: fmt::Debug + Send + Sync {
     fn settle<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// What a directory that commands write to holds. `owner` has what nobody has recorded an owner of.
-    fn list<'a>(&'a self, dir: &'a Path, owner: (u32, u32)) -> BoxFuture<'a, Result<Listing, Failure>>;
+    fn list<'a>(&'a self, dir: &'a Path, owner: (u32, u32)) -> BoxFuture<'a, Result<Listed, Failure>>;
 
     /// Writes entries that were listed as a tar to a new file.
     fn pack<'a>(&'a self, entries: Vec<Entry>, out: &'a Path) -> BoxFuture<'a, Result<Captured, Failure>>;

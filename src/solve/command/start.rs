@@ -9,7 +9,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{
     super::{StepError, run::blocking},
-    machine::{Ended, Listing, Machine, Output},
+    machine::{Ended, Listed, Machine, Output},
 };
 use crate::{
     error::Failure,
@@ -74,7 +74,7 @@ impl Machine for Sandboxed {
         async move { Ok(self.sandbox.settle(from, to).await?) }.boxed()
     }
 
-    fn list<'a>(&'a self, dir: &'a Path, owner: (u32, u32)) -> BoxFuture<'a, Result<Listing, Failure>> {
+    fn list<'a>(&'a self, dir: &'a Path, owner: (u32, u32)) -> BoxFuture<'a, Result<Listed, Failure>> {
         async move { Ok(self.sandbox.list(dir, owner).await?) }.boxed()
     }
 
