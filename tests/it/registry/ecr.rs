@@ -13,23 +13,14 @@ use crate::support::{
     cli::TestContext,
     real_registry::{Options, Registry},
     registry::{Auth, Bearer, Fake, Fault, Rule},
-    s3::S3,
+    s3::{ECR_USER as USER, S3},
 };
 use crate::tools::{run, told, tool};
 
-/// The account that moto takes everybody for, and the password that it issues for that.
+/// The account that moto takes everybody for.
 const ACCOUNT: &str = "123456789012";
-const USER: (&str, &str) = ("AWS", "123456789012-auth-token");
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
-/// Variables for keys that moto takes, and its address.
-fn variables(server: &S3) -> BTreeMap<String, String> {
-    let url = server.url();
-    let pairs =
-        [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_ENDPOINT_URL", &url)];
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-}
 
 fn private() -> Ecr {
     Ecr::Private {
@@ -53,7 +44,7 @@ fn bench(host: &str, ecr: Ecr, variables: BTreeMap<String, String>, change: fn(&
 async fn passwords_come_from_aws() {
     let server = S3::start();
     let registry = Registry::start(Options { user: Some(USER), ..Options::default() });
-    let bench = bench(&registry.host(), private(), variables(&server), |_| {});
+    let bench = bench(&registry.host(), private(), server.variables(), |_| {});
     let to = repository(&registry.host(), "team/app");
     let blob = bench.blob(b"{}");
     assert_eq!(bench.client.push_blob(&to, &blob, &[]).await.unwrap(), Outcome::Done);
@@ -127,7 +118,7 @@ async fn repositories_are_made_where_that_is_asked_for() {
     };
 
     unknown(1);
-    let bench = bench(&fake.host(), private(), variables(&server), |_| {});
+    let bench = bench(&fake.host(), private(), server.variables(), |_| {});
     let error = bench.client.push_blob(&to, &bench.blob(b"x"), &[]).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.hints()[0].contains("--create-repository"), "{:?}", error.hints());
@@ -135,7 +126,7 @@ async fn repositories_are_made_where_that_is_asked_for() {
 
     // Twice: the registry does not hear of it at once.
     unknown(2);
-    let bench = self::bench(&fake.host(), private(), variables(&server), |settings| {
+    let bench = self::bench(&fake.host(), private(), server.variables(), |settings| {
         settings.create_repositories = true;
     });
     let blobs = [bench.blob(b"x"), bench.blob(b"y")];
@@ -277,7 +268,7 @@ fn a_build_is_pushed_to_ecr_beside_others() {
     let names = [&ecr, &open].map(|registry| format!("{}/team/app:1.4.2", registry.host()));
     let mut build = context.command(&["--config", "imgbuild.toml", "build", "--push"]);
     build.args(["--platform", "linux/amd64,linux/arm64", "-t", &names[0], "-t", &names[1]]);
-    let built = build.envs(variables(&server)).output().unwrap();
+    let built = build.envs(server.variables()).output().unwrap();
     assert!(built.status.success(), "{}", told(&built));
     assert!(!told(&built).contains("auth-token") && !told(&built).contains("hunter2"), "{}", told(&built));
     let credentials = format!("{}:{}", USER.0, USER.1);

@@ -3,6 +3,7 @@
 mod attached;
 mod commands;
 mod decisions;
+mod everywhere;
 mod killed;
 mod notes;
 mod rendezvous;

@@ -1,6 +1,7 @@
 //! A server of S3, and of what else of AWS is asked for: moto's, which the first test that wants it installs into a virtual environment of Python.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{Read, Write},
     net::TcpStream,
@@ -14,6 +15,9 @@ use crate::tools::{Daemon, free_port, run, tool};
 
 /// moto with what its S3 needs, and what its server is written with.
 const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask", "flask-cors"];
+
+/// The user and the password that ECR gives everybody for a registry.
+pub const ECR_USER: (&str, &str) = ("AWS", "123456789012-auth-token");
 
 /// moto's server on the loopback interface, with a bucket named `cache`.
 pub struct S3 {
@@ -49,6 +53,14 @@ impl S3 {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.host)
+    }
+
+    /// Variables for keys that it takes, and its address.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let url = self.url();
+        let pairs =
+            [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_ENDPOINT_URL", &url)];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
     /// Does something with ECR, and gives its answer.
