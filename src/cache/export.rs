@@ -153,8 +153,12 @@ impl Exporter {
         let Ok(_permit) = self.gate.acquire().await else { return };
         let mut done = Ok(true);
         for number in (known + 1).max(1)..=snapshot.layers.len() {
-            if done.is_err() || self.off.load(Ordering::Relaxed) {
+            if done.is_err() {
                 break;
+            }
+            if self.off.load(Ordering::Relaxed) {
+                self.state().failed += 1;
+                return;
             }
             let part = Snapshot { layers: snapshot.layers[..number].to_vec(), ..snapshot.clone() };
             let document = document::write(&part, self.sign.as_ref());

@@ -88,6 +88,12 @@ impl Client {
         }
     }
 
+    /// The same, where the repository is known to be there: that it may not be seen is an error then.
+    pub async fn published_for_certain(&self, reference: &Reference) -> Result<Option<Descriptor>> {
+        let endpoint = self.endpoint(&reference.repository)?;
+        absent(self.resolve_at(&endpoint, reference, &format!("resolve {reference}")).await)
+    }
+
     /// Fetches what a reference means on the registry itself, mirrors aside: they may be late. `None`: it is not there.
     pub async fn published_manifest(&self, reference: &Reference) -> Result<Option<Manifested>> {
         let endpoint = self.endpoint(&reference.repository)?;

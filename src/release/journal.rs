@@ -255,7 +255,7 @@ impl Journal {
                 tag.moved = true;
             }
         }
-        self.write(false)
+        self.write(true)
     }
 
     /// Takes down how the release has ended, and clears away what nobody will ask for any more.

@@ -12,7 +12,7 @@ use semver::Version;
 use super::{
     Decision, Goal, Journal, ReleaseError, Stage, Terms, flip,
     journal::{KeptTag, KeptTarget},
-    survey::Survey,
+    survey::{Asked, Survey},
 };
 use crate::{
     error::Failure,
@@ -21,7 +21,7 @@ use crate::{
     output::{Contents, Pusher},
     registry::Client,
     store::Store,
-    tags::PlannedTag,
+    tags::{Movement, PlannedTag},
 };
 
 /// Publishes images.
@@ -80,7 +80,7 @@ impl Publisher {
         if goals.iter().all(|goal| goal.tags.is_empty()) {
             return Err(ReleaseError::NoName.into());
         }
-        let survey = Survey::take(&self.registry, goals).await?;
+        let survey = Survey::take(&self.registry, goals, Asked::Before).await?;
         let agenda = self.agenda(goals, &survey, &contents.root)?;
         if agenda.steps.is_empty() {
             pusher.send(contents, &BTreeSet::new()).await?;
@@ -135,10 +135,7 @@ impl Publisher {
         };
         pusher.send(contents, &repositories).await?;
         // What was decided on was seen before the image was sent: that may have taken long.
-        let (survey, ()) = tokio::try_join!(
-            async { Survey::take(&self.registry, goals).await.map_err(Failure::from) },
-            self.verify(&repositories, contents),
-        )?;
+        let (survey, ()) = tokio::try_join!(self.survey(goals), self.verify(&repositories, contents),)?;
         let mut agenda = self.agenda(goals, &survey, &contents.root)?;
         let late = |step: &Step| !repositories.contains(&step.0.repository);
         let new: BTreeSet<Repository> =
@@ -149,8 +146,27 @@ impl Publisher {
         }
         journal.lock().unwrap_or_else(PoisonError::into_inner).revise(&agenda.steps)?;
         agenda.aloud.drain(..).for_each(|said| self.sink.warn(said));
-        let moved = self.flip_all(&agenda.steps, contents, pusher, journal).await?;
+        // Versions first. Whoever asks after that which is the highest sees this one, also where two releases are under way:
+        // one of them sees the other.
+        let steps = std::mem::take(&mut agenda.steps);
+        let (lines, others): (Vec<Step>, Vec<Step>) =
+            steps.into_iter().partition(|step| matches!(step.1.movement, Movement::Line(_)));
+        let mut moved = self.flip_all(&others, contents, pusher, journal).await?;
+        if !lines.is_empty() {
+            let again = self.agenda(goals, &self.survey(goals).await?, &contents.root)?;
+            let steps = again.steps.into_iter().filter(|step| matches!(step.1.movement, Movement::Line(_)));
+            let steps: Vec<Step> = steps.collect();
+            journal.lock().unwrap_or_else(PoisonError::into_inner).revise(&steps)?;
+            agenda.held_back = again.held_back;
+            moved.extend(self.flip_all(&steps, contents, pusher, journal).await?);
+        }
         Ok((moved, agenda))
+    }
+
+    /// What the tags are once the image is everywhere.
+    async fn survey(&self, goals: &[Goal]) -> Result<Survey, Failure> {
+        let asked = if self.terms.force { Asked::Before } else { Asked::Sent };
+        Ok(Survey::take(&self.registry, goals, asked).await?)
     }
 
     /// Flips each repository's tags, side by side. A failure in one leaves the others to end what they began.

@@ -1,8 +1,10 @@
 //! Finishing a release that was begun.
 
 use super::{
-    Goal, Journal, Kept, Published, Publisher, ReleaseError, Stage, gather, journal::is_running, releases,
-    survey::Survey,
+    Goal, Journal, Kept, Published, Publisher, ReleaseError, Stage, gather,
+    journal::is_running,
+    releases,
+    survey::{Asked, Survey},
 };
 use crate::{
     error::Failure,
@@ -36,7 +38,7 @@ impl Publisher {
             Stage::RolledBack => return Err(ReleaseError::RolledBack { id }.into()),
         }
         let goals = self.goals(journal.kept())?;
-        let survey = Survey::take(&self.registry, &goals).await?;
+        let survey = Survey::take(&self.registry, &goals, Asked::Before).await?;
         let goals = self.open_goals(&mut journal, &goals, &survey)?;
         let kept = journal.kept().clone();
         if goals.is_empty() {

@@ -12,6 +12,15 @@ use crate::{
     tags::{Movement, PlannedTag},
 };
 
+/// What is known of the repositories that are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing: they may not be there, which some registries tell as "denied".
+    Before,
+    /// They have the image: whoever may not see their tags cannot decide on those that depend on others.
+    Sent,
+}
+
 /// What the tags of goals mean at one time, and which others there are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Survey {
@@ -21,23 +30,28 @@ pub(super) struct Survey {
 
 impl Survey {
     /// Asks for all tags at once, and once for the list of each repository with a tag that depends on others.
-    pub(super) async fn take(registry: &Client, goals: &[Goal]) -> Result<Self, RegistryError> {
-        let names: Vec<Reference> = goals.iter().flat_map(Goal::names).collect();
-        let current = try_join_all(names.iter().map(|name| registry.published(name)));
+    pub(super) async fn take(registry: &Client, goals: &[Goal], asked: Asked) -> Result<Self, RegistryError> {
+        let tags = goals.iter().flat_map(|goal| goal.tags.iter().map(move |tag| (goal, tag)));
+        let tags: Vec<_> =
+            tags.map(|(goal, tag)| (goal.repository.tagged(&tag.tag), &tag.movement)).collect();
+        let current = try_join_all(tags.iter().map(async |(name, movement)| match (asked, movement) {
+            (Asked::Sent, Movement::Fixed | Movement::Line(_)) => registry.published_for_certain(name).await,
+            _ => registry.published(name).await,
+        }));
         let moving = |goal: &&Goal| goal.tags.iter().any(|tag| matches!(tag.movement, Movement::Line(_)));
         let lists =
             goals.iter().filter(moving).map(async |goal| (goal, registry.tags(&goal.repository).await));
         let lists = async { Ok(join_all(lists).await) };
         let (current, lists) = tokio::try_join!(current, lists)?;
-        let current: BTreeMap<_, _> = names.into_iter().zip(current).collect();
+        let names = tags.iter().map(|(name, _)| name.clone());
+        let current: BTreeMap<_, _> = names.zip(current).collect();
         let mut tags = BTreeMap::new();
         for (goal, listed) in lists {
             let exists = goal.names().any(|name| current[&name].is_some());
             let listed = match listed {
                 // Some registries refuse to tell of repositories that do not exist.
-                Err(error) if error.kind() == Kind::NotFound || error.kind() == Kind::Denied && !exists => {
-                    Vec::new()
-                }
+                Err(error) if error.kind() == Kind::NotFound => Vec::new(),
+                Err(error) if error.kind() == Kind::Denied && !exists && asked == Asked::Before => Vec::new(),
                 other => other?,
             };
             tags.insert(goal.repository.clone(), listed);

@@ -237,7 +237,9 @@ impl<'a> Parser<'a> {
         let inside = &self.rest[open.len()..];
         let comment = inside.trim_start_matches('~').starts_with("!--");
         let end = match comment {
-            true => inside.find("--}}").map(|at| at + 2).or_else(|| inside.find("--~}}").map(|at| at + 3)),
+            true => ["--", "--~"]
+                .into_iter()
+                .find_map(|end| Some(inside.find(&format!("{end}{close}"))? + end.len())),
             false => end_of(inside, close),
         };
         let Some(end) = end else {

@@ -117,6 +117,7 @@ fn templates_are_rendered() {
         ("plain", "plain"),
         ("{{a}}", "&lt;a0&gt;"),
         ("{{{a}}}", "<a0>"),
+        ("{{{!--x--}}}", ""),
         ("{{& a }}", "<a0>"),
         ("x{{{ a 'b c' \"d\" k='v' }}}y", "x<ab cd1>y"),
         ("{{{this.a}}}", "<a0>"),
@@ -139,9 +140,18 @@ fn templates_are_rendered() {
             false => assert_eq!(rendered.as_deref(), Ok(expected), "{text}"),
         }
     }
-    for text in
-        ["{{", "{{}}", "{{a", "{{'a'}}", "{{a 'b}}", "{{/if}}", "{{else}}", "{{#if}}x{{/if}}", "{{a=b}}"]
-    {
+    for text in [
+        "{{",
+        "{{{!--x--}}",
+        "{{}}",
+        "{{a",
+        "{{'a'}}",
+        "{{a 'b}}",
+        "{{/if}}",
+        "{{else}}",
+        "{{#if}}x{{/if}}",
+        "{{a=b}}",
+    ] {
         assert!(Template::parse(text).is_err(), "{text}");
     }
     assert!(Template::parse(&"{{#if a}}".repeat(1000)).is_err());

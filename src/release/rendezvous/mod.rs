@@ -180,6 +180,7 @@ impl Meeting<'_> {
                 }
                 Sight::Missing(_) => {
                     tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LATER_LOOKS);
                     continue;
                 }
                 Sight::Complete(records) => records,

@@ -108,7 +108,8 @@ fn what_is_not_the_release_is_not_installed() {
     ] {
         let output = install(&job, &url, inputs);
         assert_eq!(output.status.code(), Some(1), "{inputs:?} {}", told(&output));
-        all.push_str(&String::from_utf8(output.stdout).unwrap());
+        let told = String::from_utf8(output.stderr).unwrap();
+        all.extend(told.lines().filter(|line| line.starts_with("::")).map(|line| format!("{line}\n")));
     }
     assert!(!job.at("temporary/imgbuild/bin").exists());
     assert_eq!(fs::read_to_string(job.at("path")).unwrap(), "");
