@@ -1,11 +1,10 @@
 //! What a working copy says of itself: its commit, branch and tags.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::path::Path;
 
 use jiff::Timestamp;
+
+use crate::solve::plumbing;
 
 /// What is checked out, and what is known around it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,27 +67,9 @@ fn trimmed(text: String) -> String {
     text.trim().to_owned()
 }
 
-/// What a plumbing command of git prints. Nothing that the repository says is executed, whosever it is: see
-/// `solve::created`, which asks in the same way.
+/// What a plumbing command of git prints.
 pub(super) fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
-    let mut command = Command::new("git");
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"GIT_") {
-            command.env_remove(name);
-        }
-    }
-    let output = command
-        .args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false"])
-        .args(arguments)
-        .current_dir(directory)
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("GIT_NO_LAZY_FETCH", "1")
-        .env("GIT_ALLOW_PROTOCOL", "none")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let output = plumbing(directory, arguments).output().ok()?;
     // A command that has nothing to say, such as for a branch where none is checked out, fails.
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -136,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(WorkingCopy::of(folder.path()), WorkingCopy::default());
         let run = |arguments: &[&str]| {
-            let status = Command::new("git")
+            let status = std::process::Command::new("git")
                 .args(["-c", "user.name=a", "-c", "user.email=a@b.example"])
                 .args(arguments)
                 .current_dir(folder.path())

@@ -37,32 +37,37 @@ pub(super) fn commit(context: &Path) -> Option<String> {
     head.split_whitespace().nth(1).map(str::to_owned)
 }
 
-/// The time of the last commit, and its name.
-fn head(context: &Path, sink: &Sink) -> Option<String> {
-    // A look at the directories first: most contexts outside of a repository cost no process this way.
-    context.ancestors().find(|folder| folder.join(".git").exists())?;
-    // The clone of another user is read too, or the same commit would give images of different times to different users.
-    // So nothing that the repository says may be executed: a plumbing command, which knows no pager, aliases or
-    // signatures; no file system monitor; and no fetching of objects that are missing (partial clones name programs to
-    // fetch them with), whatever the repository allows itself.
+/// A plumbing command of git in a directory, with nothing but its standard output to be read.
+///
+/// The clone of another user is read too, or the same commit would give images of different times to different users. So
+/// nothing that the repository says may be executed: a plumbing command, which knows no pager, aliases or signatures; no
+/// file system monitor; and no fetching of objects that are missing (partial clones name programs to fetch them with),
+/// whatever the repository allows itself.
+pub fn plumbing(directory: &Path, arguments: &[&str]) -> Command {
     let mut git = Command::new("git");
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"GIT_") {
             git.env_remove(name);
         }
     }
-    let output = git
-        .args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false"])
-        .args(["rev-list", "--max-count=1", "--timestamp", "HEAD", "--"])
-        .current_dir(context)
+    git.args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false"])
+        .args(arguments)
+        .current_dir(directory)
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_NO_LAZY_FETCH", "1")
         // Goes before every `protocol.*.allow` of the repository; for versions that do not know the variable above.
         .env("GIT_ALLOW_PROTOCOL", "none")
         .env("GIT_TERMINAL_PROMPT", "0")
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
+        .stderr(Stdio::null());
+    git
+}
+
+/// The time of the last commit, and its name.
+fn head(context: &Path, sink: &Sink) -> Option<String> {
+    // A look at the directories first: most contexts outside of a repository cost no process this way.
+    context.ancestors().find(|folder| folder.join(".git").exists())?;
+    let output = plumbing(context, &["rev-list", "--max-count=1", "--timestamp", "HEAD", "--"]).output();
     match output {
         Ok(output) if output.status.success() => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         // No commit yet.

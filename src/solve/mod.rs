@@ -32,7 +32,7 @@ pub use command::{
     Allowed, CommandOptions, EMULATORS, EmulatorError, EmulatorOptions, EmulatorSource, FailedCommand, Runs,
     Secret, SharedMounts, how, log_lines, remove_folders,
 };
-pub use created::{FILE_TIME, created, rfc3339};
+pub use created::{FILE_TIME, created, plumbing, rfc3339};
 pub use engine::{Engine, Options, Ready};
 pub use error::StepError;
 pub use fetch::{FetchedContext, context_of_stream, fetch_context};
