@@ -127,9 +127,14 @@ async fn told(work: &Work, args: &NotesArgs, asked: &Asked) -> Result<(String, S
     };
     let notes = compare(store, registry, &new, old.as_ref()).await?;
     let commits = old.as_ref().and_then(|old| commits(&asked.directory, old, &new));
+    let mut said = Said::default();
+    if old.is_some() && commits.is_none() {
+        said.lines.push(
+            "no commits are told: the current directory has no git repository with those of both".into(),
+        );
+    }
     let document = Document { image: named(&new), from: old.as_ref().map(named), commits, notes };
     let markdown = markdown(&document);
-    let mut said = Said::default();
     if let (true, Some(reference)) = (args.attach, &asked.reference) {
         let repository: &Repository = &reference.repository;
         let digest = attach(store, registry, repository, &subject, &markdown).await?;

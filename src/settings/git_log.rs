@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::git::git;
+use crate::tags::version_at_end;
 
 /// The most commits that are told one by one.
 const MOST: usize = 500;
@@ -68,9 +69,13 @@ fn parse(line: &str) -> Option<Commit> {
 fn commit(directory: &Path, (revision, version): (Option<&str>, Option<&str>)) -> Option<String> {
     // Whatever else a label holds is not handed to git.
     let is_hash = |text: &&str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let plain = version.map(|version| version.strip_prefix('v').unwrap_or(version));
-    let tags =
-        plain.into_iter().flat_map(|plain| [format!("refs/tags/v{plain}"), format!("refs/tags/{plain}")]);
+    let found = version.and_then(version_at_end);
+    let tags = found.into_iter().flat_map(|(prefix, version)| {
+        // `api-1.4.2` is an image's name for `api/v1.4.2`.
+        let folder = prefix.strip_suffix('-').map(|name| format!("{name}/"));
+        let prefixes = [Some(prefix.to_owned()), folder].into_iter().flatten();
+        prefixes.flat_map(move |prefix| ["v", ""].map(|v| format!("refs/tags/{prefix}{v}{version}")))
+    });
     let names = revision.filter(is_hash).map(str::to_owned).into_iter().chain(tags);
     names.into_iter().find_map(|name| {
         let name = format!("{name}^{{commit}}");

@@ -13,13 +13,15 @@ pub fn previous<'a>(tag: &str, tags: impl IntoIterator<Item = &'a str>) -> Optio
         let (other, version) = version_at_end(tag)?;
         (other == prefix).then_some((version, tag))
     });
-    let known: Vec<_> = known.collect();
+    // Build metadata, which tags do not hold, makes no version a higher one.
+    let lower = |known: &Version| known.cmp_precedence(&version).is_lt();
+    let known: Vec<_> = known.filter(|(known, _)| lower(known)).collect();
     let highest = |fits: &dyn Fn(&Version) -> bool| {
         let fitting = known.iter().filter(|(known, _)| fits(known));
         fitting.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, tag)| *tag)
     };
     let core = |version: &Version| (version.major, version.minor, version.patch);
-    let released = |known: &Version| known.pre.is_empty() && *known < version;
+    let released = |known: &Version| known.pre.is_empty();
     if version.pre.is_empty() {
         return highest(&released);
     }
@@ -27,7 +29,7 @@ pub fn previous<'a>(tag: &str, tags: impl IntoIterator<Item = &'a str>) -> Optio
         let variant = |known: &Version| known.pre == version.pre && core(known) < core(&version);
         return highest(&variant).or_else(|| highest(&released));
     }
-    highest(&|known| *known < version && !is_variant(&known.pre))
+    highest(&|known| !is_variant(&known.pre))
 }
 
 /// Prereleases are counted: `rc.1`, `beta2`.
@@ -69,6 +71,7 @@ mod tests {
             ("1.4.2-slim", Some("1.4.1")),
             ("api-1.1.0", Some("api-1.0.0")),
             ("api-1.0.0", None),
+            ("1.4.1+build.5", Some("v1.3.9")),
             ("1.3.9", None),
             ("latest", None),
             ("1.4", None),
